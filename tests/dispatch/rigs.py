@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import cloudpickle
 
+from isocline.dispatch import pickling
 from isocline.dispatch.engines.base import (
     Done,
     Ending,
@@ -64,9 +65,9 @@ class Rig:
         self.chunk, self.holders = chunk, holders or (self.names[0],)
 
     def run(self, node: str, function: Callable[..., Any], *args: Any, **how: Any) -> int:
-        """Give a node work; `how`: key, chunk, holders, limit, and `named` arguments."""
+        """Give a node work; `how`: key, chunk, holders, limit, inputs, keep, `named` arguments."""
         code = self._functions.setdefault(function, cloudpickle.dumps(function))
-        arguments = cloudpickle.dumps((args, how.pop("named", {})))
+        arguments = pickling.dumps((args, how.pop("named", {})), _number_of)
         attempt = next(self.attempts)
         work = WorkItem(attempt, how.pop("key", f"k{attempt}"), code, arguments, **how)
         self.engine.run(node, work)
@@ -119,6 +120,16 @@ class Rig:
         while not self._queue.empty():
             self.events.append(self._queue.get())
         return self.events
+
+
+class Reference(NamedTuple):
+    """An argument that stands for an input."""
+
+    number: int
+
+
+def _number_of(part: object) -> int | None:
+    return part.number if isinstance(part, Reference) else None
 
 
 def value_of(chunk: str) -> str:

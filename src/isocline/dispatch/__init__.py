@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from isocline.dispatch.errors import EngineClosedError as EngineClosedError
     from isocline.dispatch.errors import EngineError as EngineError
     from isocline.dispatch.errors import ExitError as ExitError
+    from isocline.dispatch.errors import InputError as InputError
     from isocline.dispatch.errors import JournalError as JournalError
     from isocline.dispatch.errors import NoHolderError as NoHolderError
     from isocline.dispatch.errors import QuarantinedError as QuarantinedError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from isocline.dispatch.errors import UnreadError as UnreadError
     from isocline.dispatch.errors import UnwrittenError as UnwrittenError
     from isocline.dispatch.executor import Executor as Executor
+    from isocline.dispatch.inputs import Broadcast as Broadcast
     from isocline.dispatch.rules import Rules as Rules
     from isocline.dispatch.scheduler import Scheduler as Scheduler
     from isocline.dispatch.setup import Settings as Settings
@@ -40,6 +42,7 @@ _ERRORS = (
     "EngineClosedError",
     "EngineError",
     "ExitError",
+    "InputError",
     "JournalError",
     "NoHolderError",
     "QuarantinedError",
@@ -54,6 +57,7 @@ _ERRORS = (
 )
 _HOME_OF = dict.fromkeys(_ERRORS, "isocline.dispatch.errors") | {
     "AttemptRecord": "isocline.dispatch.telemetry.records",
+    "Broadcast": "isocline.dispatch.inputs",
     "Executor": "isocline.dispatch.executor",
     "Rules": "isocline.dispatch.rules",
     "Scheduler": "isocline.dispatch.scheduler",

@@ -83,6 +83,10 @@ class ExitError(TaskError):
     """
 
 
+class InputError(TaskError):
+    """A task on whose result this one depends failed; the cause is the first such error."""
+
+
 class EngineClosedError(TaskError):
     """The scheduler or its engine was closed before the task ended."""
 
@@ -186,6 +190,18 @@ def no_holder(key: str, chunk: str | None, states: str, last: BaseException | No
     )
     error.__cause__ = last
     return error
+
+
+def input_failed(key: str, given: str, error: BaseException) -> TaskError:
+    """Error of a task that would have got the result of task `given`, which failed."""
+    if isinstance(error, InputError):  # the first failure says the most
+        text, cause = error.args[1], error.__cause__
+    else:
+        text = f"the result of task {given!r}, on which it depends, failed: {words(error)}"
+        cause = error
+    failed = InputError(key, text)
+    failed.__cause__ = cause
+    return failed
 
 
 def unpickled(key: str, what: str, pickled: bytes) -> Any | Caught:

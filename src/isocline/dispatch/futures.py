@@ -12,6 +12,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar, final
 
+from isocline.dispatch.inputs import Input
 from isocline.dispatch.log import LOG
 from isocline.dispatch.user_code_guard import Caught, guarded
 
@@ -88,6 +89,9 @@ class TaskFuture(Future[T]):
         key: Key of the task.
         number: Number of the task in its scheduler.
         node: Node of its last attempt, if any.
+        owner: Maker of its task and of those that may have it as an argument; None: no task may.
+        input: Its result as an input of other tasks, once there are any.
+        identity: Packed identity of its task, if there is a journal.
     """
 
     def __init__(
@@ -110,6 +114,9 @@ class TaskFuture(Future[T]):
         super().__init__()
         self.key = key
         self.node: str | None = None
+        self.owner: object = None
+        self.input: Input | None = None
+        self.identity = b""
         self.number = number
         self._cancelled = cancelled
         self._put = call if callbacks is None else callbacks.put

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, final
 
-from isocline.dispatch.chunk_names import Chunk
 from isocline.dispatch.executor import Executor
 from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.submission.submitter import Submitter
@@ -36,17 +35,8 @@ class Job(Submitter):
         self._window = window
         self._cancel_waiting = cancel_waiting
 
-    def submit(
-        self,
-        function: Callable[..., T],
-        chunk: Chunk | None = None,
-        /,
-        *arguments: Any,
-        key: str | None = None,
-        limit: float | None = None,
-        **named: Any,
-    ) -> TaskFuture[T]:
-        return self._submit(Submission(function, chunk, arguments, named, key, limit))
+    def _put(self, submission: Submission) -> TaskFuture[Any]:
+        return self._submit(submission)
 
     def executor(self) -> Executor:
         """Make an executor as of `concurrent.futures`, whose calls are tasks of this job."""

@@ -12,15 +12,14 @@ import atexit
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, final
 
 from isocline.arguments import NOT_NEGATIVE, POSITIVE, at_least, checked, in_one_line
-from isocline.dispatch.chunk_names import Chunk
 from isocline.dispatch.coordinator.coordinator import Coordinator
-from isocline.dispatch.coordinator.event_loop import Cancelled, EventLoop, Stop
+from isocline.dispatch.coordinator.event_loop import Cancelled, EventLoop, InputEnded, Stop
 from isocline.dispatch.coordinator.nodes import Nodes
 from isocline.dispatch.coordinator.run_statistics import RunStatistics, run_statistics
 from isocline.dispatch.coordinator.task_ledger import TaskLedger, refuse
@@ -30,6 +29,7 @@ from isocline.dispatch.errors import EngineClosedError, JournalError
 from isocline.dispatch.executor import Executor
 from isocline.dispatch.forks import owned
 from isocline.dispatch.futures import Callbacks, TaskFuture
+from isocline.dispatch.inputs import Broadcast
 from isocline.dispatch.job import Job
 from isocline.dispatch.journal.journal import Journal
 from isocline.dispatch.live_page.frames import FrameMaker
@@ -156,7 +156,9 @@ class Scheduler(Submitter):
         loader, directories = self._engine.loader, self._engine.directories.values()
         version = version or Files(*(directories or [Path()]))
         self._callbacks = Callbacks()
-        self._factory = TaskFactory(locations, self._journal, limit, self._future, loader, version)
+        self._factory = TaskFactory(
+            locations, self._journal, limit, self._future, loader, version, self._release
+        )
         self._grace = settings.grace
         self._jobs = itertools.count(1)  # 0 stands for tasks without a job
         self._closed = False
@@ -188,17 +190,8 @@ class Scheduler(Submitter):
 
     # Tasks
 
-    def submit(
-        self,
-        function: Callable[..., T],
-        chunk: Chunk | None = None,
-        /,
-        *arguments: Any,
-        key: str | None = None,
-        limit: float | None = None,
-        **named: Any,
-    ) -> TaskFuture[T]:
-        return self._submit(Submission(function, chunk, arguments, named, key, limit), 0, "")
+    def _put(self, submission: Submission) -> TaskFuture[Any]:
+        return self._submit(submission, 0, "")
 
     @checked(weight=POSITIVE)
     def job(self, name: str, weight: float = 1.0) -> Job:
@@ -217,6 +210,19 @@ class Scheduler(Submitter):
             lambda: self.window,
             self._cancel_waiting,
         )
+
+    def broadcast(self, value: T) -> Broadcast[T]:
+        """Make a handle to a large object that many tasks get as an argument.
+
+        It is pickled here once, and sent to a node once, with the first task that gets it. All
+        tasks of a process get one and the same object, which they must not change. Nodes drop it
+        when no handle and no task is left.
+
+        Raises:
+            UsageError: It cannot be pickled.
+        """
+        self._require_own()
+        return self._factory.broadcast(value)
 
     def executor(self) -> Executor:
         """Make an executor as of `concurrent.futures`, whose calls run at any node."""
@@ -346,7 +352,12 @@ class Scheduler(Submitter):
             why = f", as it failed: {failure}" if failure else ""
             raise EngineClosedError(task.key, f"the scheduler is closed{why}; create a new one")
         self._loop.put(task)
+        for future in task.awaited:
+            future.when_done(lambda ended: self._loop.put(InputEnded(task.number, ended)))
         return task.future
+
+    def _release(self, number: int) -> None:
+        self._loop.released(number)
 
     def _future(self, key: str, number: int) -> TaskFuture[Any]:
         return TaskFuture(key, number, self._cancel, self._callbacks, self._require_end)

@@ -10,13 +10,14 @@ from typing import Any, final
 from isocline.dispatch.batch.engine import where
 from isocline.dispatch.batch.result import BatchResult, Failure, Finished, ended
 from isocline.dispatch.batch.spec import Batch, RunOptions
-from isocline.dispatch.chunk_names import Chunk, chunk_name
+from isocline.dispatch.chunk_names import chunk_name
 from isocline.dispatch.coordinator.run_statistics import RunStatistics
 from isocline.dispatch.errors import EngineClosedError, OutputError, UnwrittenError
 from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.log import LOG
 from isocline.dispatch.scheduler import DEFAULT_POLICY, Scheduler
 from isocline.dispatch.submission.submitter import Submitter
+from isocline.dispatch.submission.task_factory import Submission
 from isocline.dispatch.telemetry.timeline import Timeline
 from isocline.dispatch.user_code_guard import Caught, guarded, words
 
@@ -117,25 +118,22 @@ class _ByChunk(Submitter):
         self._scheduler = scheduler
         self._asked: Counter[str] = Counter()
 
-    def submit(
-        self,
-        function: Callable[..., Any],
-        chunk: Chunk | None = None,
-        /,
-        *arguments: Any,
-        key: str | None = None,
-        limit: float | None = None,
-        **named: Any,
-    ) -> TaskFuture[Any]:
-        assert chunk is not None
-        chunk = chunk_name(chunk)
-        if key is None:
-            self._asked[chunk] += 1
-            count = self._asked[chunk]
-            key = chunk if count == 1 else f"{chunk}#{count}"
+    def _put(self, submission: Submission) -> TaskFuture[Any]:
+        assert submission.chunk is not None
+        chunk = chunk_name(submission.chunk)
+        self._asked[chunk] += 1
+        count = self._asked[chunk]
+        key = chunk if count == 1 else f"{chunk}#{count}"
         self.chunks[key] = chunk
         self.given += 1
-        return self._scheduler.submit(function, chunk, *arguments, key=key, limit=limit, **named)
+        return self._scheduler.submit(
+            submission.function,
+            chunk,
+            *submission.arguments,
+            key=key,
+            limit=submission.limit,
+            **submission.named,
+        )
 
     @property
     def window(self) -> int:

@@ -31,8 +31,18 @@ from isocline.dispatch.engines.base import (
     TimedOut,
     WorkItem,
 )
-from isocline.dispatch.errors import given_up, no_holder, over_limit, quarantined, raised
+from isocline.dispatch.errors import (
+    given_up,
+    input_failed,
+    no_holder,
+    over_limit,
+    quarantined,
+    raised,
+)
+from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.inputs import Input, InputData
 from isocline.dispatch.log import LOG
+from isocline.dispatch.submission.inputs import fill_input
 from isocline.dispatch.submission.task import Task
 from isocline.dispatch.telemetry.records import Outcome
 
@@ -45,7 +55,8 @@ class Coordinator:
     """Coordinator of one engine and one core.
 
     Attributes:
-        tasks: Unfinished tasks, by number.
+        tasks: Unfinished tasks whose inputs are available, by number.
+        blocked: Unfinished tasks that wait for inputs, by number.
         attempts: The core's registry of attempts.
         stopping: Whether no more tasks are started; the core is then no longer used.
     """
@@ -61,6 +72,7 @@ class Coordinator:
     ) -> None:
         """Initialise; with `everywhere`, a task whose chunk has no holder up may run anywhere."""
         self.tasks: dict[int, Task] = {}
+        self.blocked: dict[int, Task] = {}
         self.stopping = False
         self.core = core
         self._engine = engine
@@ -82,7 +94,12 @@ class Coordinator:
 
     def elapsed(self, now: float) -> float:
         """Time from the first submission until now, or until the end of the last task, s."""
-        return self._ledger.elapsed(now if self.tasks else None)
+        return self._ledger.elapsed(now if self.unfinished else None)
+
+    @property
+    def unfinished(self) -> int:
+        """Number of unfinished tasks."""
+        return len(self.tasks) + len(self.blocked)
 
     @property
     def running(self) -> int:
@@ -98,10 +115,34 @@ class Coordinator:
         if self.stopping:
             self._ledger.cancelled(task, now)
         elif task.found is None or not self._ledger.resumed(task, task.found, now):
+            if task.missing:
+                self.blocked[task.number] = task
+            else:
+                self._admit(task, now)
+
+    def input_ended(self, number: int, future: TaskFuture[Any], now: float) -> None:
+        """Handle the end of a task whose result is an input of another, which may have ended."""
+        task = self.blocked.get(number)
+        if task is None:
+            return
+        if future.cancelled():
+            self.cancelled(number, now)
+            return
+        error = future.exception() or fill_input(future)
+        if error is not None:
+            del self.blocked[number]
+            self._ledger.failed(task, input_failed(task.key, future.key, error), now)
+            return
+        task.missing -= 1
+        if not task.missing:
+            del self.blocked[number]
             self._admit(task, now)
 
     def cancelled(self, number: int, now: float) -> None:
         """Handle a cancellation; the task may already have ended."""
+        if blocked := self.blocked.pop(number, None):
+            self._ledger.cancelled(blocked, now)
+            return
         task = self.tasks.get(number)
         if task is None:
             return
@@ -155,7 +196,8 @@ class Coordinator:
         """Start no more tasks, and cancel those that are not running."""
         self.stopping = True
         running = {here[0].start.task for here in self.attempts.at.values() if here}
-        for number in [number for number in self.tasks if number not in running]:
+        waiting = [number for number in self.tasks if number not in running]
+        for number in [*self.blocked, *waiting]:
             self.cancelled(number, now)
 
     def stop_running(self, now: float) -> None:
@@ -318,6 +360,7 @@ class Coordinator:
 
     def _node_lost(self, event: NodeLost, now: float) -> None:
         name = event.name
+        near = [number for number, task in self.tasks.items() if self._holders.reads(task, name)]
         server = self._nodes.lost(name, event.reason, returns=event.returns)
         self._nodes.changed = now
         self._chunks.lose(name)
@@ -335,6 +378,7 @@ class Coordinator:
                 self._end_if_last(task, now)
         else:
             self._act(self.core.server_lost(server, now), now)
+            self._update_holders(near, now)
             if self._everywhere:  # some chunks may no longer have a holder
                 self._update_holders(self._waiting_for(name), now)
         for task in tasks:
@@ -359,7 +403,7 @@ class Coordinator:
                 task.holders = tuple(self._engine.locations(task.chunk or ""))
             # An action for one task may have ended the next.
             if task.over is None and not task.anywhere:
-                self._act(self.core.holds(task.number, self._holders.servers(task) or (), now), now)
+                self._act(self.core.holds(task.number, self._holders.present(task), now), now)
 
     # Actions of the core
 
@@ -396,11 +440,18 @@ class Coordinator:
             task.chunk,
             self._holders.to_ask(task, node),
             task.limit,
+            tuple(map(_data_of, task.inputs)) if task.inputs else (),
+            None if task.future.input is None else task.future.input.number,
         )
         self._engine.run(node, work)
 
     def _fetch(self, number: int, server: int, now: float) -> None:
         task, node = self.tasks.get(number), self._nodes.names[server]
+        if task is not None and task.inputs and task.chunk is None:  # they come with the attempt
+            holders = dict.fromkeys((*self._holders.present(task), server))
+            self._act(self.core.holds(number, tuple(holders), now), now)
+            self._act(self.core.fetched(number, server, now, None, counts=False), now)
+            return
         if task is None or task.chunk is None:  # an earlier action may have ended it
             self._act(self.core.fetched(number, server, now, None), now)
             return
@@ -473,3 +524,8 @@ class Coordinator:
     def _waiting_for(self, name: str) -> list[int]:
         """Return the waiting tasks among those affected by a node."""
         return [n for n in self._affected_by(name) if n not in self.attempts.of]
+
+
+def _data_of(given: Input) -> InputData:
+    assert given.data is not None  # the task waited for it
+    return InputData(given.number, given.data, given.shared)

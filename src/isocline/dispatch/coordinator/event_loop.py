@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar, final
 from isocline.dispatch.coordinator.coordinator import Coordinator
 from isocline.dispatch.engines.base import Engine, Event
 from isocline.dispatch.errors import EngineError
+from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.submission.task import Task
 from isocline.dispatch.user_code_guard import words
 from isocline.errors import UsageError
@@ -27,6 +28,19 @@ _BATCH = 256  # events, about 10 ms, between two checks of deadlines
 
 class Cancelled(NamedTuple):
     """Cancellation of a task by its caller."""
+
+    number: int
+
+
+class InputEnded(NamedTuple):
+    """End of a task whose result is an input of another."""
+
+    number: int  # of the other one
+    future: TaskFuture[Any]  # of the ended one
+
+
+class Released(NamedTuple):
+    """Input that nothing uses any more."""
 
     number: int
 
@@ -44,7 +58,7 @@ class Call(NamedTuple):
     answer: Future[Any]
 
 
-Command = Task | Cancelled | Stop | Call
+Command = Task | Cancelled | InputEnded | Released | Stop | Call
 Begin = Callable[[Callable[[Event], None]], Coordinator]
 """Starts the engine, which emits its events by the argument."""
 
@@ -91,6 +105,10 @@ class EventLoop:
         self._queue.put(item)
         if self._over:  # the loop may have emptied its queue for the last time
             self._refuse_rest()
+
+    def released(self, number: int) -> None:
+        """Note that nothing uses an input any more; may be called while garbage is collected."""
+        self._queue.put(Released(number))
 
     def call(self, function: Callable[[], T]) -> T:
         """Call `function` in the loop's thread, or in this one if that has ended."""
@@ -139,7 +157,7 @@ class EventLoop:
             self._end(coordinator)
 
     def _work(self, coordinator: Coordinator) -> None:
-        while coordinator.tasks or not self._stopping:
+        while coordinator.unfinished or not self._stopping:
             now = time.monotonic()
             due = min(coordinator.next_deadline(now), self._deadline)
             self._batch(coordinator, due - now)
@@ -164,6 +182,10 @@ class EventLoop:
                 coordinator.submitted(event, now)
             case Cancelled():
                 coordinator.cancelled(event.number, now)
+            case InputEnded():
+                coordinator.input_ended(event.number, event.future, now)
+            case Released():
+                self._engine.release(event.number)
             case Stop():
                 self._stop(coordinator, event.grace, now)
             case Call():
@@ -178,7 +200,7 @@ class EventLoop:
             self._deadline = min(self._deadline, now + grace)
 
     def _end(self, coordinator: Coordinator) -> None:
-        for task in coordinator.tasks.values():
+        for task in (*coordinator.tasks.values(), *coordinator.blocked.values()):
             self._refuse(task, self.failure)
         self._over = True
         self._refuse_rest()

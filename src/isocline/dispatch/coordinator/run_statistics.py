@@ -54,7 +54,7 @@ def run_statistics(
     running, counts = coordinator.running, coordinator.core.statistics
     return RunStatistics(
         elapsed=elapsed,
-        waiting=len(coordinator.tasks) - running,
+        waiting=coordinator.unfinished - running,
         running=running,
         finished=ledger.ended[Outcome.FINISHED],
         resumed=ledger.ended[Outcome.RESUMED],

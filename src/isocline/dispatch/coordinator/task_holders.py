@@ -1,10 +1,14 @@
 """Holders of a task's chunk: servers at which it is local, and nodes asked for the chunk."""
 
+from collections import Counter
 from typing import final
 
 from isocline.dispatch.coordinator.chunk_index import ChunkIndex
 from isocline.dispatch.coordinator.nodes import Nodes
 from isocline.dispatch.submission.task import Task
+
+# Bytes of inputs below which a task may run anywhere: they are sent within a task's overhead.
+_LEAST_NEAR = 1 << 16
 
 
 @final
@@ -23,7 +27,9 @@ class TaskHolders:
 
     def names(self, task: Task) -> tuple[str, ...]:
         """Return the holders of a task's chunk, up or not."""
-        return () if task.chunk is None else self.chunks.of(task.chunk, task.holders)
+        if task.chunk is None:
+            return self._producers(task)
+        return self.chunks.of(task.chunk, task.holders)
 
     def to_ask(self, task: Task, node: str) -> tuple[str, ...]:
         """Return the holders that a node should ask for a task's chunk, including itself.
@@ -38,14 +44,25 @@ class TaskHolders:
 
         Silent nodes are left out, as their chunks cannot be read.
         """
-        if task.chunk is None:
+        if task.chunk is None and not task.inputs:
             return None
         found, nodes = self._answering(task), self._nodes
+        if task.chunk is None:  # its inputs can be sent to any node
+            return found if nodes.up.intersection(found) else None
         if not self._everywhere or nodes.up.intersection(found):
             return found
-        if not self.known(task):
-            return None
-        return [server for server in sorted(nodes.up) if not nodes.is_silent(nodes.names[server])]
+        return self._all_up() if self.known(task) else None
+
+    def present(self, task: Task) -> list[int]:
+        """Return the servers at which a task is local that was not local at all at first."""
+        found = self.servers(task)
+        if found is None and task.chunk is None:
+            return self._all_up()
+        return found or []
+
+    def reads(self, task: Task, name: str) -> bool:
+        """Whether a task is local at a node for the inputs that it keeps."""
+        return task.chunk is None and not task.anywhere and name in self._producers(task)
 
     def known(self, task: Task) -> list[int]:
         """Return the servers of the holders that are or were up."""
@@ -55,11 +72,15 @@ class TaskHolders:
         """Whether a task's local servers depend on a node being up, lost or silent."""
         if task.anywhere:
             return False
+        if task.chunk is None:  # after a loss it is local at all that are up
+            return True
         lacking = self._everywhere and not self._nodes.up.intersection(self._answering(task))
         return lacking or name in self.names(task)
 
     def expected(self, task: Task, *, returning: bool) -> bool:
         """Whether a holder is silent or, if `returning`, is being restarted."""
+        if task.chunk is None:  # any node will do
+            return True
         names = self.names(task)
         silent = any(self._nodes.is_silent(name) for name in names)
         return silent or (returning and self._nodes.returns(names))
@@ -71,6 +92,22 @@ class TaskHolders:
     def were_silent(self, task: Task, since: float) -> bool:
         """Whether a holder was found silent since that time, s."""
         return self._nodes.were_silent(self.names(task), since)
+
+    def _producers(self, task: Task) -> tuple[str, ...]:
+        """Return the nodes that keep the most of a task's inputs; none if that is little."""
+        sizes: Counter[str] = Counter()
+        for given in task.inputs:
+            if given.producer and given.data and self._keeps(*given.producer):
+                sizes[given.producer[0]] += len(given.data)
+        most = max(sizes.values(), default=0)
+        return tuple(name for name, size in sizes.items() if size == most >= _LEAST_NEAR)
+
+    def _keeps(self, name: str, losses: int) -> bool:
+        return self._nodes.losses[name] == losses
+
+    def _all_up(self) -> list[int]:
+        nodes = self._nodes
+        return [server for server in sorted(nodes.up) if not nodes.is_silent(nodes.names[server])]
 
     def _answering(self, task: Task) -> list[int]:
         silent = self._nodes.is_silent

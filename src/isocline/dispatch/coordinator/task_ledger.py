@@ -126,6 +126,10 @@ class TaskLedger:
             if task.data is not None:
                 task.fingerprint = with_data(task.fingerprint, task.data())
             self._note(task, Outcome.FINISHED, attempt, started, now, value)
+            task.future.identity = task.fingerprint
+        if task.future.input is not None:
+            task.future.input.data = value
+            task.future.input.producer = node, self._nodes.losses[node]
         _give(task, unpickled(task.key, "its result", value))
 
     def resumed(self, task: Task, value: bytes, now: float) -> bool:
@@ -135,6 +139,8 @@ class TaskLedger:
             return False
         self._end(Outcome.RESUMED, now)
         self._not_started(task, Outcome.RESUMED, now)
+        if task.future.input is not None:
+            task.future.input.data = value
         _give(task, result)
         return True
 

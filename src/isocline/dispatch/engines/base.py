@@ -6,6 +6,9 @@ identified by unique numbers from the caller. Each attempt ends with exactly one
 A caller may have given a node more work before it receives the `NodeLost`, so it must ignore later
 events of attempts that it counts as lost. A node's `NodeLost` follows all its earlier events.
 
+Inputs are sent to a node with the first attempt that refers to them, unless the node keeps them as
+the result of an attempt, and are kept there until `release`.
+
 A node may become a holder of a chunk by fetching it (`Holds`), and drop it again (`Drops`);
 `NodeLost` drops all fetched chunks, so that a node which comes up again holds only its original
 ones. A `fetch` while it runs tasks ends with one `Fetched`, or with its `NodeLost`. A node that
@@ -15,6 +18,8 @@ does not answer another node is `Silent` until it `Answers` or is lost.
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+
+from isocline.dispatch.inputs import InputData
 
 
 class Node(NamedTuple):
@@ -38,6 +43,8 @@ class WorkItem(NamedTuple):
     chunk: str | None = None
     holders: tuple[str, ...] = ()  # names of nodes, the likeliest first
     limit: float | None = None  # s from its start at the node
+    inputs: tuple[InputData, ...] = ()  # to which the arguments refer
+    keep: int | None = None  # number under which the node keeps the result as an input
 
 
 class Done(NamedTuple):
@@ -173,6 +180,9 @@ class Engine(Protocol):
 
         Several fetches may run at a time; does nothing if the node is lost.
         """
+
+    def release(self, number: int) -> None:
+        """Drop an input at all nodes, as no later attempt refers to it."""
 
     def locations(self, chunk: str) -> Sequence[str]:
         """Return the nodes that hold a chunk, as far as the engine knows."""

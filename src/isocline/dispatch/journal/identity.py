@@ -60,6 +60,16 @@ def with_data(packed: bytes, data: bytes) -> bytes:
     return _unpacked(packed)._replace(data=data).packed()
 
 
+def without_data(packed: bytes) -> bytes:
+    """Return what a packed identity says of the task itself, for tasks that get its result."""
+    return b"".join(_unpacked(packed)._replace(data=b""))
+
+
+def data_of(packed: bytes) -> bytes:
+    """Return the data fingerprint of a packed identity."""
+    return _unpacked(packed).data
+
+
 def _unpacked(packed: bytes) -> Identity:
     function, loader, arguments, data = (packed[at : at + SIZE] for at in range(0, 4 * SIZE, SIZE))
     return Identity(function, loader, arguments, data, packed[4 * SIZE :])

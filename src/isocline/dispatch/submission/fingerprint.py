@@ -22,7 +22,9 @@ from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleTy
 from typing import Any, NamedTuple, final
 
 from isocline.dispatch import pickling
-from isocline.dispatch.journal.identity import SIZE
+from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.inputs import Broadcast
+from isocline.dispatch.journal.identity import SIZE, without_data
 from isocline.dispatch.submission.own_code import (
     home,
     imported_code,
@@ -129,6 +131,12 @@ class _Walk:
             yield value.__name__.encode()
         elif isinstance(value, type):
             yield from self._of_class(value)
+        elif isinstance(value, TaskFuture):  # the task determines its result
+            yield without_data(value.identity)
+        elif isinstance(value, Broadcast):
+            found = value.fingerprint()
+            self.paths.update(found.paths)
+            yield found.fingerprint
         else:
             yield from self._of_object(value)
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple, final
 
 from isocline.dispatch import pickling
+from isocline.dispatch.pickling import Refer
 from isocline.dispatch.shared_bytes import LARGE, SharedBytes
 from isocline.dispatch.submission.fingerprint import Walked, walked
 from isocline.dispatch.user_code_guard import Caught, guarded, shown, words
@@ -56,11 +57,21 @@ class Payloads:
         self._functions[id(original)] = found
         return found
 
-    def arguments(self, name: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> bytes:
-        """Pickle (args, kwargs); raises UsageError if this is impossible."""
+    def arguments(
+        self,
+        name: str,
+        arguments: Sequence[Any],
+        named: Mapping[str, Any],
+        refer: Refer | None = None,
+    ) -> bytes:
+        """Pickle (args, kwargs), with references to inputs.
+
+        Raises:
+            UsageError: This is impossible, or `refer` raises it.
+        """
         if not arguments and not named:
             return _NO_ARGUMENTS
-        pickled = _pickled((tuple(arguments), dict(named)), f"the arguments of {name}")
+        pickled = _pickled((tuple(arguments), dict(named)), f"the arguments of {name}", refer)
         return self._shared.one(pickled)
 
     def walked(self, function: Function) -> Walked:
@@ -91,9 +102,11 @@ def name_of(function: Callable[..., Any]) -> str:
     return getattr(function, "__qualname__", type(function).__qualname__)
 
 
-def _pickled(value: Any, name: str) -> bytes:
-    pickled = guarded(pickling.dumps, value)
+def _pickled(value: Any, name: str, refer: Refer | None = None) -> bytes:
+    pickled = guarded(pickling.dumps, value, refer)
     if isinstance(pickled, Caught):
+        if isinstance(pickled.error, UsageError):
+            raise pickled.error
         raise UsageError(
             f"submit: {name} cannot be pickled ({words(pickled.error)}); open files, locks and "
             "connections inside the function"

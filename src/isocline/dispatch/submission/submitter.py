@@ -1,7 +1,7 @@
 """Submission of tasks, one by one or many; base class of scheduler and job."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, TypeVar
 
@@ -9,6 +9,9 @@ from isocline.arguments import at_least, kind_of, require
 from isocline.dispatch.chunk_names import Chunk
 from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.submission import windows
+from isocline.dispatch.submission.payload import name_of
+from isocline.dispatch.submission.reduction import FOLDED, Folded, Reduction, combination_key
+from isocline.dispatch.submission.task_factory import Submission
 
 T = TypeVar("T")
 
@@ -16,7 +19,6 @@ T = TypeVar("T")
 class Submitter(ABC):
     """Base class of `Scheduler` and `Job`: runs functions on chunks, as tasks."""
 
-    @abstractmethod
     def submit(
         self,
         function: Callable[..., T],
@@ -37,7 +39,10 @@ class Submitter(ABC):
             function: Function to run; pickled by cloudpickle, so it may be a lambda.
             chunk: Name of the data, a path, or a tuple such as ("orders", 7); location functions,
                 loaders and functions get it as given. A path and its text name the same chunk.
-            arguments: Further positional arguments.
+            arguments: Further positional arguments. Futures of this scheduler and handles of
+                `Scheduler.broadcast`, also in containers, stand for their values: the task waits
+                for them, and without a chunk it runs where most of them are, if they are large. If
+                one fails, so does the task, by an `InputError`; if one is cancelled, so is it.
             key: Name of the task in records, errors and the journal; by default from function and
                 chunk, such as `count(part-7)` and, with a journal, `count(part-7)#2` for the
                 second.
@@ -50,6 +55,11 @@ class Submitter(ABC):
             JournalError: The journal has the key with another function or different arguments.
             EngineClosedError: The scheduler is closed.
         """
+        return self._put(Submission(function, chunk, arguments, named, key, limit))
+
+    @abstractmethod
+    def _put(self, submission: Submission) -> TaskFuture[Any]:
+        """Submit one task; raises as `submit`."""
 
     @property
     @abstractmethod
@@ -109,6 +119,59 @@ class Submitter(ABC):
         submit = self._each(function, arguments, limit, named)
         way = windows.awaited_in_order if in_order else windows.awaited_as_they_end
         return way(submit, iter(chunks), self._size(window))
+
+    def reduce(
+        self,
+        function: Callable[..., T],
+        combine: Callable[..., T],
+        chunks: Iterable[Chunk],
+        /,
+        *arguments: Any,
+        arity: int | None = None,
+        in_order: bool = False,
+        window: int | None = None,
+        limit: float | None = None,
+        **named: Any,
+    ) -> T:
+        """Combine the results of one task per chunk, by further tasks where these results are.
+
+        Results are combined as they arrive, those of one node first. The result does not depend on
+        that order if `combine` is associative and commutative; sums of floating-point numbers are
+        so up to rounding. With `in_order`, only neighbours are combined, in a tree that depends on
+        the number of chunks alone: `combine` need only be associative, and the result of a run is
+        that of every other to the last bit. An interrupted run can resume combinations, too, only
+        with `in_order`.
+
+        Args:
+            function: Function of a chunk's value, and of the further arguments.
+            combine: Function of two results; with `arity`, of two to that many.
+            chunks: Chunks, at least one.
+            arguments: Further positional arguments of `function`.
+            arity: Most results that `combine` gets at a time; None: it gets two, and a task folds
+                up to 8.
+            in_order: Whether to combine neighbours only.
+            window: Tasks of chunks that are submitted at a time.
+            limit: Time after which a task is stopped at its node, s; None: the scheduler's.
+            named: Keyword arguments of `function`.
+
+        Raises:
+            UsageError: There are no chunks, or as `submit`.
+            Exception: Of the first task that failed; all others are cancelled.
+        """
+        require("reduce: arity", arity, kind_of(int | None), at_least(2))
+        joins: Callable[..., Any] = Folded(combine) if arity is None else combine
+        name = name_of(combine)
+
+        def leaf(chunk: Chunk) -> TaskFuture[Any]:
+            return self._put(Submission(function, chunk, arguments, named, None, limit, keep=True))
+
+        def join(parts: Sequence[TaskFuture[Any]]) -> TaskFuture[Any]:
+            key = combination_key(name, parts)
+            return self._put(Submission(joins, None, tuple(parts), {}, key, limit, keep=True))
+
+        reduction = Reduction(leaf, join, arity or FOLDED)
+        result: T = reduction.run(iter(chunks), self._size(window), in_order=in_order)
+        return result
 
     def _each(
         self,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.inputs import Input
 from isocline.dispatch.submission.payload import Function
 from isocline.dispatch.submission.versions import Data
 from isocline.dispatch.telemetry.records import Outcome
@@ -24,6 +25,9 @@ class Task:
     limit: float | None  # s from its start at a node
     job: int
     future: TaskFuture[Any]
+    inputs: tuple[Input, ...] = ()  # to which `arguments` refer
+    awaited: tuple[TaskFuture[Any], ...] = ()  # futures among them
+    missing: int = 0  # number of these that have not ended
     anywhere: bool = False  # whether it is local at all nodes
     fingerprint: bytes = b""  # packed `Identity`, if there is a journal
     data: Data | None = None  # called at the end for the data's fingerprint

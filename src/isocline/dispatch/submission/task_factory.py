@@ -14,10 +14,12 @@ from typing import Any, NamedTuple, TypeVar, final
 from isocline.arguments import in_one_line, is_number
 from isocline.dispatch.chunk_names import Chunk, chunk_name, given_chunk
 from isocline.dispatch.futures import TaskFuture
-from isocline.dispatch.journal.identity import Identity
+from isocline.dispatch.inputs import Broadcast
+from isocline.dispatch.journal.identity import Identity, data_of
 from isocline.dispatch.journal.journal import Journal
 from isocline.dispatch.submission.chunk_locations import Locations, checked, reader
 from isocline.dispatch.submission.fingerprint import Walked, fingerprint, walked
+from isocline.dispatch.submission.inputs import Inputs
 from isocline.dispatch.submission.payload import Function, Payloads
 from isocline.dispatch.submission.task import Task
 from isocline.dispatch.submission.versions import Data, Files, Version, Versions
@@ -71,6 +73,7 @@ class Submission(NamedTuple):
     named: Mapping[str, Any]
     key: str | None
     limit: float | None  # s
+    keep: bool = False  # whether its result will be an input of other tasks
 
 
 @final
@@ -85,6 +88,7 @@ class TaskFactory:
         future: Callable[[str, int], TaskFuture[Any]],
         loader: Callable[[Any], object] | None = None,
         version: Version | None = None,
+        release: Callable[[int], object] = lambda _number: None,
     ) -> None:
         """Initialise.
 
@@ -95,6 +99,7 @@ class TaskFactory:
             future: Makes the future of a task, by its key and number.
             loader: Function from a chunk to the value that the task gets.
             version: Function from a chunk to the version of its data; None: no versions.
+            release: As in `Inputs`.
         """
         require_positive("limit", limit)
         self._locations = reader(locations)
@@ -102,6 +107,7 @@ class TaskFactory:
         self._limit = limit
         self._future = future
         self._calls = Payloads()
+        self._inputs = Inputs(release)
         self._keys = Keys(once=journal is not None)
         self._numbers = itertools.count()
         self._versions = Versions(version or Files())
@@ -116,7 +122,10 @@ class TaskFactory:
         """
         require_positive("limit", submission.limit)
         function = self._calls.function(submission.function)
-        arguments = self._calls.arguments(function.name, submission.arguments, submission.named)
+        given = self._inputs.collector()
+        arguments = self._calls.arguments(
+            function.name, submission.arguments, submission.named, given.refer
+        )
         chunk = None if submission.chunk is None else _chunk_name(submission.chunk)
         holders = () if chunk is None else self._holders(chunk)
         key = submission.key
@@ -136,23 +145,40 @@ class TaskFactory:
             limit=self._limit if submission.limit is None else submission.limit,
             job=job,
             future=self._future(key, number),
+            inputs=tuple(given.found.values()),
+            awaited=(awaited := tuple(given.futures.values())),
+            missing=len(awaited),
         )
+        task.future.owner = self._inputs
+        if submission.keep:
+            self._inputs.of(task.future)
         if self._journal:
             task.fingerprint, task.data = _examined(
-                lambda: self._identity(function, arguments, submission, chunk), function.name
+                lambda: self._identity(function, arguments, submission, chunk, awaited),
+                function.name,
             )
+            task.future.identity = task.fingerprint
             command = getattr(type(submission.function), "is_shell_command", False) is True
             task.found = self._journal.find(key, task.fingerprint, command=command)
         return task
 
+    def broadcast(self, value: T) -> Broadcast[T]:
+        """Make a handle to an object for many tasks; raises UsageError if it cannot be pickled."""
+        return self._inputs.broadcast(value)
+
     def _identity(
-        self, function: Function, arguments: bytes, submission: Submission, chunk: str | None
+        self,
+        function: Function,
+        arguments: bytes,
+        submission: Submission,
+        chunk: str | None,
+        awaited: Sequence[TaskFuture[Any]],
     ) -> tuple[bytes, Data | None]:
         """Return a task's identity and, if its data may change, a function for that at the end."""
         given = self._calls.walked_arguments(arguments, submission.arguments, submission.named)
         code = self._calls.walked(function)
         paths = [*code.paths, *self._loader.paths, *given.paths]
-        data, at_end = self._versions.of(chunk, paths)
+        data, at_end = _with_inputs(awaited, *self._versions.of(chunk, paths))
         identity = Identity(
             code.fingerprint,
             self._loader.fingerprint,
@@ -171,6 +197,19 @@ class TaskFactory:
             f"locations: for chunk {chunk!r} the function raises {words(found.error)}; return a "
             "list of node names, or None to ask the engine"
         ) from found.error
+
+
+def _with_inputs(
+    awaited: Sequence[TaskFuture[Any]], data: bytes, at_end: Data | None
+) -> tuple[bytes, Data | None]:
+    """Extend the version of a task's data, now and at its end, by that of its inputs' data."""
+    if not awaited:
+        return data, at_end
+
+    def joined(own: bytes) -> bytes:
+        return fingerprint((own, [data_of(future.identity) for future in awaited]))
+
+    return joined(data), lambda: joined(at_end() if at_end else data)
 
 
 def _examined(make: Callable[[], T], name: str) -> T:

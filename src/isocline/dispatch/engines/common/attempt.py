@@ -9,6 +9,7 @@ from typing import NamedTuple, final
 from isocline.dispatch.engines.base import Done, Raised
 from isocline.dispatch.engines.common import calls
 from isocline.dispatch.errors import UnreadError
+from isocline.dispatch.pickling import Resolve
 from isocline.dispatch.user_code_guard import end_fork
 
 # True until the first attempt in this process, which opens files, fills caches and imports modules.
@@ -37,6 +38,7 @@ def performed(
     function: Callable[[], calls.Function],
     arguments: bytes,
     read: Callable[[], Read] | None,
+    resolve: Resolve | None = None,
 ) -> Done | Raised:
     """Run one attempt to its end; raises nothing but Interruption.
 
@@ -48,6 +50,7 @@ def performed(
         function: Returns the function to call.
         arguments: Pickled (args, kwargs).
         read: Reads the chunk; None: there is none.
+        resolve: Returns an input by its number; None: there are none.
     """
     modules, process = len(sys.modules), os.getpid()
     first = _FIRST.pop() if _FIRST else False
@@ -56,11 +59,11 @@ def performed(
     try:
         called = function()
         if read is None:
-            value = calls.call(called, arguments)
+            value = calls.call(called, arguments, resolve=resolve)
         else:
             chunk, held = read()
             read_seconds = time.perf_counter() - start
-            value = calls.call(called, arguments, chunk)
+            value = calls.call(called, arguments, chunk, resolve=resolve)
     except Interruption:
         raise
     except BaseException as error:  # including sys.exit(), which must not end the node

@@ -15,14 +15,18 @@ Function = Callable[..., object]
 _ENGINES = str(Path(__file__).parents[1])
 
 
-def call(function: Function, arguments: bytes, *chunk: object) -> bytes:
+def call(
+    function: Function, arguments: bytes, *chunk: object, resolve: pickling.Resolve | None = None
+) -> bytes:
     """Return the pickled value of function(*chunk, *args, **kwargs).
+
+    With `resolve`, the arguments may refer to inputs.
 
     Raises:
         ResultError: The value cannot be pickled.
         BaseException: Any exception of the function.
     """
-    args, kwargs = pickle.loads(arguments)
+    args, kwargs = pickling.loads(arguments, resolve) if resolve else pickle.loads(arguments)
     return pickled(function(*chunk, *args, **kwargs))
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple, final
 from isocline.dispatch.chunk_names import given_chunk
 from isocline.dispatch.engines.base import Done, Ending, Raised
 from isocline.dispatch.engines.common.attempt import Read, performed
+from isocline.dispatch.engines.common.node_inputs import NodeInputs
 from isocline.dispatch.engines.common.remote_functions import Functions, Loader
 
 
@@ -19,6 +20,7 @@ class TaskRequest(NamedTuple):
     chunk: str | None
     held: bool  # whether the scheduler lists the node as holder, of a loader's chunk
     limit: float | None  # s
+    keep: int | None = None  # number under which the node keeps the result as an input
 
 
 class Answer(NamedTuple):
@@ -31,11 +33,12 @@ class Answer(NamedTuple):
 
 @final
 class RemoteNode:
-    """Functions and loader of an engine, for one or more nodes in one process."""
+    """Functions, inputs and loader of an engine, for one or more nodes in one process."""
 
     def __init__(self, loader: bytes | None) -> None:
         """Initialise with a pickled loader; raises any exception of its unpickling."""
         self.functions = Functions()
+        self.inputs = NodeInputs()
         self._loader: Loader | None = pickle.loads(loader) if loader else None
 
     def perform(
@@ -53,4 +56,8 @@ class RemoteNode:
             given = given_chunk(chunk)
             read = lambda: Read(self._loader(given) if self._loader else given, request.held)  # noqa: E731
         function = lambda: self.functions.get(request.function)  # noqa: E731
-        return performed(request.attempt, node, function, request.arguments, read)
+        ending = performed(
+            request.attempt, node, function, request.arguments, read, self.inputs.value
+        )
+        self.inputs.keep_result(ending, request.keep)
+        return ending

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, final
 
-from isocline.dispatch.chunk_names import Chunk, chunk_name
+from isocline.dispatch.chunk_names import chunk_name
 from isocline.dispatch.engines.common.chunk_sites import ChunkSites
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Chunks:
     """Futures of chunks, with their sizes and locations; used in the client's event loop."""
 
-    def __init__(self, futures: Mapping[Chunk, "Future[Any]"], sites: ChunkSites) -> None:
+    def __init__(self, futures: Mapping[Any, "Future[Any]"], sites: ChunkSites) -> None:
         self._futures = {chunk_name(chunk): future for chunk, future in futures.items()}
         self._sites = sites
         self._sizes: dict[str, int] = {}  # bytes, by chunk; filled on demand

@@ -9,7 +9,6 @@ from typing import Any, final
 
 from distributed import CancelledError, Client, Future
 
-from isocline.dispatch.chunk_names import Chunk
 from isocline.dispatch.engines.base import (
     Done,
     Emit,
@@ -52,7 +51,7 @@ class DaskEngine:
         self,
         client: Client | str | None = None,
         *,
-        chunks: Mapping[Chunk, "Future[Any]"] | None = None,
+        chunks: Mapping[Any, "Future[Any]"] | None = None,
         loader: Loader | None = None,
         racks: Mapping[str, str] | None = None,
         begin: float = 30.0,
@@ -122,6 +121,9 @@ class DaskEngine:
     def fetch(self, node: str, chunk: str, holders: Sequence[str]) -> None:  # noqa: ARG002  Dask knows them
         self._loop.call_soon_threadsafe(lambda: self._link.spawn(self._fetch(node, chunk)))
 
+    def release(self, number: int) -> None:
+        self._loop.call_soon_threadsafe(lambda: self._link.spawn(self._drop(number)))
+
     def locations(self, chunk: str) -> Sequence[str]:
         return self._sites.nodes(chunk)
 
@@ -171,6 +173,7 @@ class DaskEngine:
         try:
             async with server.turn:
                 await self._learned(server.worker, number, work.function)
+                await self._with_inputs(server.worker, work)
                 chunk = self._chunks.future(work.chunk)
                 future = server.submit(self._link.client, self._link.engine, work, number, chunk)
                 self._release()
@@ -199,6 +202,20 @@ class DaskEngine:
             await self._link.at(worker.address, at_node.learn, number, code)
             worker.known.add(number)
 
+    async def _with_inputs(self, worker: Worker, work: WorkItem) -> None:
+        """Send the inputs that a worker lacks, one attempt at a time."""
+        async with worker.sending:
+            for given in worker.inputs.to_send(work):
+                await self._link.at(worker.address, at_node.keep, given)
+
+    async def _drop(self, number: int) -> None:
+        workers = {
+            server.worker.address: server.worker for server in self._members.servers.values()
+        }
+        having = [address for address, worker in workers.items() if worker.inputs.drop(number)]
+        if having:
+            await self._link.at_all(having, at_node.drop, number)
+
     async def _failed(self, server: Server, work: WorkItem, future: "Future[Any]") -> Raised:
         error = await future.exception()
         unread = not isinstance(error, Exception)
@@ -210,8 +227,10 @@ class DaskEngine:
 
     def _tell(self, server: Server, work: WorkItem, answer: Answer | Raised) -> None:
         if isinstance(answer, Raised):
+            server.worker.inputs.ended(answer)
             self._emit(answer)
             return
+        server.worker.inputs.ended(answer.ending)
         if answer.fetched and work.chunk is not None and isinstance(answer.ending, Done):
             self._sites.add(work.chunk, server.worker.address)
         self._emit(answer.ending)

@@ -11,6 +11,7 @@ from isocline.dispatch.engines.base import Done, Ending
 from isocline.dispatch.engines.common.attempt import Read
 from isocline.dispatch.engines.common.remote_node import Answer, RemoteNode, TaskRequest
 from isocline.dispatch.engines.common.task_thread import TaskThreads
+from isocline.dispatch.inputs import InputData
 
 _AWAY = {"released", "missing"}  # states at a worker of chunks that it could fetch
 _COMING = {"fetch", "flight", "cancelled", "resumed"}  # states of chunks that it is fetching
@@ -66,6 +67,16 @@ def learn(engine: str, number: int, code: bytes) -> None:
 def forget(engine: str, number: int) -> None:
     """Remove a function that no later attempt calls."""
     _CONTEXTS[engine].node.functions.forget(number)
+
+
+def keep(engine: str, given: InputData) -> None:
+    """Keep an input for later attempts."""
+    _CONTEXTS[engine].node.inputs.keep(given)
+
+
+def drop(engine: str, number: int) -> None:
+    """Drop an input that no later attempt gets."""
+    _CONTEXTS[engine].node.inputs.drop(number)
 
 
 def cancel(engine: str, attempt: int) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, final
 
 from isocline.dispatch.engines.base import Node, WorkItem
+from isocline.dispatch.engines.common.node_inputs import SentInputs
 from isocline.dispatch.engines.common.remote_node import TaskRequest
 from isocline.dispatch.engines.dask import worker_context as at_node
 
@@ -30,11 +31,15 @@ class Worker:
     Attributes:
         address: Address of the worker, never reused.
         known: Numbers of the functions that it has.
+        inputs: Inputs that it has.
+        sending: Lock held while inputs are sent to it.
     """
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.known: set[int] = set()
+        self.inputs = SentInputs()
+        self.sending = asyncio.Lock()
 
 
 @final
@@ -70,7 +75,9 @@ class Server:
             at_node.run,
             engine,
             name,
-            TaskRequest(work.attempt, number, work.arguments, work.chunk, held, work.limit),
+            TaskRequest(
+                work.attempt, number, work.arguments, work.chunk, held, work.limit, work.keep
+            ),
             None if chunk is None else chunk.key,
             chunk,
             key=f"isocline-{engine}-{work.attempt}",

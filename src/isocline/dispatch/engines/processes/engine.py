@@ -139,6 +139,12 @@ class ProcessEngine:
             process.fetch(chunk, holders)
             self._flush(process)
 
+    def release(self, number: int) -> None:
+        for slot in self._slots.values():
+            if slot.process:
+                slot.process.release(number)
+                self._flush(slot.process)
+
     def locations(self, chunk: str) -> Sequence[str]:
         return [
             node

@@ -1,6 +1,7 @@
 """Messages between an engine and its worker processes.
 
-A worker first sends `Ready`, and then events of the contract.
+A worker first sends `Ready`, and then events of the contract. It also gets `InputData`, before the
+first attempt that refers to it.
 """
 
 from typing import NamedTuple
@@ -37,6 +38,12 @@ class Forget(NamedTuple):
     """To a worker: no later task needs this function or these arguments."""
 
     function: int
+
+
+class Drop(NamedTuple):
+    """To a worker: no later task gets this input."""
+
+    number: int
 
 
 class Run(NamedTuple):

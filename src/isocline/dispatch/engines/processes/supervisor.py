@@ -181,7 +181,7 @@ class Supervisor:
                     self._emit(event)
 
     def _ended(self, process: WorkerHandle, event: Ending) -> None:
-        if process.ended(event.attempt):
+        if process.ended(event):
             self._emit(event)
 
     def _ready(self, slot: WorkerSlot, process: WorkerHandle) -> None:

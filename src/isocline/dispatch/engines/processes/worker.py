@@ -19,10 +19,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import NoReturn, final
 
-from isocline.dispatch.engines.base import Done, Event, Stopped, TimedOut, WorkItem
+from isocline.dispatch.engines.base import Done, Ending, Event, Stopped, TimedOut, WorkItem
 from isocline.dispatch.engines.common import calls
 from isocline.dispatch.engines.common.attempt import Interruption, Read, performed
 from isocline.dispatch.engines.common.chunk_store import Memory, Store
+from isocline.dispatch.engines.common.node_inputs import NodeInputs
 from isocline.dispatch.engines.processes import protocol
 from isocline.dispatch.engines.processes.chunk_reader import ChunkReader
 from isocline.dispatch.engines.processes.chunk_server import ChunkServer
@@ -30,6 +31,7 @@ from isocline.dispatch.engines.processes.directory_store import Directory
 from isocline.dispatch.engines.processes.interrupt import Interrupter
 from isocline.dispatch.engines.processes.output import Streams
 from isocline.dispatch.engines.processes.prefetcher import Prefetcher
+from isocline.dispatch.inputs import InputData
 from isocline.subprocesses import descendants
 from isocline.subprocesses.framing import Channel
 from isocline.subprocesses.spawn import connection
@@ -65,6 +67,7 @@ class Worker:
         self._queue: SimpleQueue[int] = SimpleQueue()
         self._waiting: dict[int, tuple[_Function, WorkItem]] = {}
         self._functions: dict[int, _Function] = {}
+        self._inputs = NodeInputs()
 
     def work(self) -> None:
         """Run attempts in order; raises DescriptorError if a task closed the descriptors."""
@@ -80,6 +83,7 @@ class Worker:
                 for notice in self._reader.notices:
                     self.send(notice)
                 self._reader.notices.clear()
+                self._inputs.keep_result(event, waiting[1].keep)
                 self.send(event)
 
     def handle(self, message: object) -> None:
@@ -89,6 +93,10 @@ class Worker:
                 self._functions[message.number] = _Function(message.code)
             case protocol.Forget():
                 self._functions.pop(message.function, None)
+            case InputData():
+                self._inputs.keep(message)
+            case protocol.Drop():
+                self._inputs.drop(message.number)
             case protocol.Run():
                 work = message.work
                 if message.arguments is not None:
@@ -119,13 +127,18 @@ class Worker:
         else:
             self._interrupter.cancel(attempt)
 
-    def _end(self, function: _Function, work: WorkItem) -> Event:
+    def _end(self, function: _Function, work: WorkItem) -> Ending:
         """Run one attempt to its end, of any kind."""
         start, attempt, name = time.perf_counter(), work.attempt, self._name
         try:
             self._interrupter.arm(work.limit)
-            event: Event = performed(
-                attempt, name, function.get, work.arguments, self._read_of(work)
+            event: Ending = performed(
+                attempt,
+                name,
+                function.get,
+                work.arguments,
+                self._read_of(work),
+                self._inputs.value,
             )
             self._interrupter.disarm()
         except Interruption as interruption:

@@ -11,8 +11,9 @@ from contextlib import suppress
 from typing import final
 
 from isocline.cores import usable_cores
-from isocline.dispatch.engines.base import Event, Stopped, TimedOut, WorkItem
+from isocline.dispatch.engines.base import Ending, Event, Stopped, TimedOut, WorkItem
 from isocline.dispatch.engines.common.deadlines import Deadlines
+from isocline.dispatch.engines.common.node_inputs import SentInputs
 from isocline.dispatch.engines.processes import protocol
 from isocline.dispatch.engines.processes.output import Output
 from isocline.dispatch.forks import owned
@@ -57,6 +58,7 @@ class WorkerHandle:
         self._functions: OrderedDict[bytes, int] = OrderedDict()
         self._number = 0
         self._size = 0  # total bytes of these
+        self._inputs = SentInputs()
         self._outbox = bytearray()
         self._send(packed(setup))
         owned(self)
@@ -67,6 +69,10 @@ class WorkerHandle:
         """Append work to the worker's queue, with the function sent separately."""
         with self._lock:
             self._deadlines.added(work.attempt, work.limit, time.monotonic())
+            for given in self._inputs.to_send(work):
+                self._send(packed(given))
+            if work.inputs:
+                work = work._replace(inputs=())
             arguments = None
             if len(work.arguments) >= LARGE:
                 arguments = self._number_of(work.arguments)
@@ -85,6 +91,12 @@ class WorkerHandle:
         """Make the worker fetch a chunk while it runs tasks."""
         with self._lock:
             self._send(packed(protocol.Fetch(chunk, tuple(holders))))
+
+    def release(self, number: int) -> None:
+        """Make the worker drop an input, if it has it."""
+        with self._lock:
+            if self._inputs.drop(number):
+                self._send(packed(protocol.Drop(number)))
 
     # From the engine's thread
 
@@ -126,10 +138,11 @@ class WorkerHandle:
                 events += self._unpacker.feed(data)
         return events
 
-    def ended(self, attempt: int) -> bool:
+    def ended(self, ending: Ending) -> bool:
         """Remove an attempt reported as ended; returns False if it was already removed."""
         with self._lock:
-            return self._deadlines.ended(attempt, time.monotonic())
+            self._inputs.ended(ending)
+            return self._deadlines.ended(ending.attempt, time.monotonic())
 
     def overdue(self) -> TimedOut | Stopped | None:
         """Return the event for the running attempt if it is overdue, in place of the worker's."""

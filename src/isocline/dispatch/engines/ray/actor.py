@@ -13,6 +13,7 @@ from isocline.dispatch.engines.common.remote_node import Answer, RemoteNode, Tas
 from isocline.dispatch.engines.ray.chunks import is_final
 from isocline.dispatch.engines.ray.execution_slots import ExecutionSlots
 from isocline.dispatch.errors import AT_NODE, UnreadError
+from isocline.dispatch.inputs import InputData
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -51,6 +52,14 @@ class RayNode:
     def forget(self, number: int) -> None:
         """Remove a function that no later attempt calls."""
         self._node.functions.forget(number)
+
+    def keep(self, number: int, data: bytes, shared: bool) -> None:
+        """Keep an input for later attempts."""
+        self._node.inputs.keep(InputData(number, data, shared))
+
+    def drop(self, number: int) -> None:
+        """Drop an input that no later attempt gets."""
+        self._node.inputs.drop(number)
 
     def run(self, code: bytes, *refs: "list[ObjectRef[Any]]") -> bytes:
         """Run an attempt to its end, of any kind.

@@ -2,18 +2,20 @@
 
 import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, final
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from isocline.dispatch.engines.base import Node, Stopped, TimedOut, WorkItem
+from isocline.dispatch.engines.base import Ending, Node, Stopped, TimedOut, WorkItem
 from isocline.dispatch.engines.common.deadlines import Deadlines
+from isocline.dispatch.engines.common.node_inputs import SentInputs
 from isocline.dispatch.engines.common.remote_node import TaskRequest
 from isocline.dispatch.engines.ray.actor import RayNode
 from isocline.dispatch.engines.ray.answers import Answers, Hear
+from isocline.dispatch.inputs import InputData
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -64,22 +66,34 @@ class ActorHandle:
         ready = self._actor.ready.options(concurrency_group=_CONTROL).remote()
         self._current.expect(ready, hear)
 
-    def run(self, work: WorkItem, number: int, chunk: "ObjectRef[Any] | None", hear: Hear) -> None:
+    def run(
+        self,
+        work: WorkItem,
+        number: int,
+        chunk: "ObjectRef[Any] | None",
+        put: "Callable[[InputData], ObjectRef[bytes]]",
+        hear: Hear,
+    ) -> None:
         """Queue an attempt at the actor.
 
         Args:
             work: The attempt; it may be one repeated because its slot was given up.
             number: Number of its function.
             chunk: Reference of its chunk, if Ray stores it.
+            put: Puts an input into Ray's store, once.
             hear: Called with its end, or with nothing if its slot was given up.
         """
         attempt, held = work.attempt, self.node.name in work.holders
         if number not in self._known:
             self._known.add(number)
             self._learn.remote(number, work.function)
+        for given in self._inputs.to_send(work):
+            self._keep.remote(given.number, put(given), given.shared)
         self._attempts[attempt] = work
         self._deadlines.added(attempt, work.limit, time.monotonic())
-        request = TaskRequest(attempt, number, work.arguments, work.chunk, held, work.limit)
+        request = TaskRequest(
+            attempt, number, work.arguments, work.chunk, held, work.limit, work.keep
+        )
         code = pickle.dumps((self._slot, request), pickle.HIGHEST_PROTOCOL)
         ref = self._run.remote(code) if chunk is None else self._run.remote(code, [chunk])
         self._current.expect(ref, hear)
@@ -96,6 +110,15 @@ class ActorHandle:
         if number in self._known:
             self._known.remove(number)
             self._forget.remote(number)
+
+    def release(self, number: int) -> None:
+        """Make the actor drop an input, if it has it."""
+        if self._inputs.drop(number):
+            self._drop.remote(number)
+
+    def ended(self, ending: Ending) -> None:
+        """Record how an attempt ended, before it is dropped."""
+        self._inputs.ended(ending)
 
     def cancel(self, attempt: int) -> "ObjectRef[bool] | None":
         """Stop an attempt; the answer tells whether its slot was given up. None: it is unknown.
@@ -152,8 +175,10 @@ class ActorHandle:
         slot = self._free()[0]
         self._current = self._answers[slot] = Answers(self.node.name)
         self._known: set[int] = set()  # functions sent in this slot
+        self._inputs = SentInputs()  # in this slot
         # Kept, as Ray makes a new object at each lookup.
-        self._run, self._learn, self._forget = (
+        actor = self._actor
+        self._run, self._learn, self._forget, self._keep, self._drop = (
             method.options(concurrency_group=slot)
-            for method in (self._actor.run, self._actor.learn, self._actor.forget)
+            for method in (actor.run, actor.learn, actor.forget, actor.keep, actor.drop)
         )

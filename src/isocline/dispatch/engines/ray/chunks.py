@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 from ray.exceptions import GetTimeoutError, ObjectFetchTimedOutError, ObjectLostError
 from ray.experimental import get_local_object_locations, get_object_locations
 
-from isocline.dispatch.chunk_names import Chunk, chunk_name
+from isocline.dispatch.chunk_names import chunk_name
 from isocline.dispatch.engines.common.chunk_sites import ChunkSites
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _ASK = 10_000  # ms to ask about objects of other owners
 class Chunks:
     """References and locations of chunks; used under the engine's lock, except `look`."""
 
-    def __init__(self, refs: Mapping[Chunk, "ObjectRef[Any]"], sites: ChunkSites) -> None:
+    def __init__(self, refs: Mapping[Any, "ObjectRef[Any]"], sites: ChunkSites) -> None:
         self._refs = {chunk_name(chunk): ref for chunk, ref in refs.items()}
         self._sites = sites
         self._lost: set[str] = set()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, final
 import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
-from isocline.dispatch.chunk_names import Chunk
 from isocline.dispatch.engines.base import (
     Done,
     Emit,
@@ -30,6 +29,7 @@ from isocline.dispatch.engines.ray.chunks import Chunks, is_final
 from isocline.dispatch.engines.ray.engine_loop import Loop
 from isocline.dispatch.engines.ray.membership import ActorSlot, Membership
 from isocline.dispatch.errors import EngineError
+from isocline.dispatch.inputs import InputData
 from isocline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class RayEngine:
         self,
         address: str | None = None,
         *,
-        chunks: Mapping[Chunk, "ObjectRef[Any]"] | None = None,
+        chunks: Mapping[Any, "ObjectRef[Any]"] | None = None,
         loader: Loader | None = None,
         slots: int = 1,
         cpus: float = 1.0,
@@ -99,6 +99,7 @@ class RayEngine:
         self._lock = threading.Condition()
         self._loop = Loop(self._lock, self._look, self._unreachable)
         self._numbers = Numbers()
+        self._inputs: dict[int, ObjectRef[bytes]] = {}
         self._starting: dict[str, ActorHandle] = {}
         self._servers: dict[str, ActorHandle] = {}
         self._begun = False
@@ -162,6 +163,12 @@ class RayEngine:
             answer = server.fetch(ref)
         self._loop.when(answer, partial(self._fetched, server, chunk))
 
+    def release(self, number: int) -> None:
+        with self._lock:
+            self._inputs.pop(number, None)
+            for server in self._servers.values():
+                server.release(number)
+
     def locations(self, chunk: str) -> Sequence[str]:
         with self._lock:
             return self._sites.nodes(chunk)
@@ -186,7 +193,13 @@ class RayEngine:
     def _give(self, server: ActorHandle, work: WorkItem) -> None:
         number = self._numbers.take(work.function)
         hear = partial(self._ended, server, work, number)
-        server.run(work, number, self._chunks.ref(work.chunk), hear)
+        server.run(work, number, self._chunks.ref(work.chunk), self._put, hear)
+
+    def _put(self, given: InputData) -> "ObjectRef[bytes]":
+        """Put an input into Ray's store, from which each Ray node fetches it once."""
+        if given.number not in self._inputs:
+            self._inputs[given.number] = ray.put(given.data)
+        return self._inputs[given.number]
 
     def _ended(
         self, server: ActorHandle, work: WorkItem, number: int, answer: bytes | Exception
@@ -198,6 +211,7 @@ class RayEngine:
                 self._lost(server, words(answer))
             elif answer and self._servers.get(name) is server and server.drop(work.attempt):
                 ending, fetched, lost = ended(work.attempt, name, answer)
+                server.ended(ending)
                 if isinstance(ending, Done):
                     self._members.works(name)
                 if fetched and chunk is not None:
