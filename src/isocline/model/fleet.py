@@ -10,11 +10,12 @@ from typing import Literal, Self, final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.arguments import at_least, kind_of, require, require_fields
+from isocline.arguments import NOT_NEGATIVE, at_least, kind_of, require, require_fields
 from isocline.errors import GraphError, UsageError
 from isocline.model.curves import Curve, PoolCurve
 from isocline.model.curves.own import require_usable
 from isocline.model.graph import CompatibilityGraph
+from isocline.model.residency import Catalogue, Model, require_residency
 from isocline.model.traffic import Arrivals, ExponentialSizes, LawAt, Patience, Sizes, Trace
 from isocline.model.traffic.own import require_arrivals, rescaled
 from isocline.plural import counted
@@ -35,11 +36,14 @@ class Backend:
     curve: Curve
     url: str | None = None
     cache_tokens: int | None = None  # of prompts that its prefix cache holds; None: it has none
+    memory: float | None = None  # for models, in the unit of their sizes; None: it holds them all
+    resident: tuple[str, ...] = ()  # models that it has from the start, and never drops
 
     def __post_init__(self) -> None:
         require("backend name", self.name, kind_of(str))
         tokens = self.cache_tokens
         require(f"backend {self.name!r}: cache_tokens", tokens, kind_of(int | None), at_least(0))
+        require(f"backend {self.name!r}: memory", self.memory, kind_of(float | None), NOT_NEGATIVE)
         require(f"backend {self.name!r}: url", self.url, kind_of(str | None))
         if not isinstance(self.curve, Curve):
             raise UsageError(
@@ -59,11 +63,17 @@ class Frontend:
     arrivals: Arrivals
     model: str | None = None  # shell-style pattern of the models it takes: the label in a trace
     prefix: int = 0  # tokens that all its prompts begin with, as `plan` has them cached
+    # Shares of its requests by the name, or pattern, of the model that they ask for; empty: all
+    # that it takes, by their popularity.
+    models: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         require("frontend name", self.name, kind_of(str))
         require(f"frontend {self.name!r}: prefix", self.prefix, kind_of(int), at_least(0))
         require(f"frontend {self.name!r}: model", self.model, kind_of(str | None))
+        for name, share in self.models:
+            place = f"frontend {self.name!r}: share of model {name!r}"
+            require(place, share, kind_of(float), NOT_NEGATIVE)
         require_arrivals(f"frontend {self.name!r}", self.arrivals)
 
     def rescaled(self, how: Literal["sped_up", "enlarged"], factor: float) -> Self:
@@ -118,6 +128,7 @@ class RoutingSystem:
     trace: Trace | None = None  # the requests that the arrival rates are means of
     patience: Patience | None = None  # of jobs, in simulations; None: they stay until served
     block_size: int = BLOCK_SIZE  # tokens that prefix caches keep or drop together
+    models: tuple[Model, ...] = ()  # that requests may ask for; none: any backend serves all
 
     def __post_init__(self) -> None:
         expected = (len(self.frontends), len(self.backends))
@@ -130,6 +141,7 @@ class RoutingSystem:
         if self.frontends and not any(f.arrivals.rate > 0 for f in self.frontends):
             raise UsageError("every arrival rate is 0; give at least one frontend a rate above 0")
         require("block_size", self.block_size, kind_of(int), at_least(1))
+        require_residency(self.models, self.backends)
 
     def _repr_html_(self) -> str:
         return in_notebook("system_html", self)
@@ -138,6 +150,32 @@ class RoutingSystem:
     def has_caches(self) -> bool:
         """Whether any backend has a prefix cache, be it of no tokens."""
         return any(backend.cache_tokens is not None for backend in self.backends)
+
+    @property
+    def has_residency(self) -> bool:
+        """Whether any backend holds only some of the models that requests ask for."""
+        return bool(self.models) and any(it.memory is not None for it in self.backends)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """Each single model; raises UsageError if their number is not known."""
+        return Catalogue.of(self.models)
+
+    @cached_property
+    def model_shares(self) -> FloatArray:
+        """(F, M) share of each frontend's requests that ask for each model; rows sum to 1 or 0.
+
+        Raises:
+            UsageError: The number of models is not known, or a frontend names one that there is
+                not.
+        """
+        rows = np.zeros((len(self.frontends), len(self.catalogue.models)))
+        for f, frontend in enumerate(self.frontends):
+            try:
+                rows[f] = self.catalogue.shares(frontend.models, frontend.model)
+            except UsageError as error:
+                raise error.within("frontends", frontend.name) from None
+        return rows
 
     @cached_property
     def rates(self) -> FloatArray:
@@ -227,7 +265,7 @@ def _opened(backend: Backend) -> tuple[Backend, ...]:
     held = backend.cache_tokens
     each = None if held is None else held // len(members)
     return tuple(
-        Backend(f"{backend.name}/{i}", curve, cache_tokens=each)
+        Backend(f"{backend.name}/{i}", curve, None, each, backend.memory, backend.resident)
         for i, curve in enumerate(members, start=1)
     )
 

@@ -47,7 +47,7 @@ def _with_copies(system: RoutingSystem, addition: Addition) -> RoutingSystem:
     original, users = system.backends[kind[-1]], _users(system)
     taken = [backend.name for backend in system.backends]
     copies = [
-        Backend(name, original.curve, cache_tokens=original.cache_tokens)
+        replace(original, name=name, url=None)
         for name in next_names(addition.name, taken, addition.count)
     ]
     whose = users[kind[-1]]
@@ -196,6 +196,8 @@ def _difference(system: RoutingSystem, users: Sequence[set[int]], one: int, othe
         return "curves"
     if first.cache_tokens != second.cache_tokens:
         return "prefix caches"
+    if (first.memory, first.resident) != (second.memory, second.resident):
+        return "memory for models"
     return "" if users[one] == users[other] else "frontends"
 
 

@@ -16,7 +16,7 @@ from isocline.model.systemfile.document import Document, parsed, text_of
 from isocline.model.systemfile.load import built
 from isocline.model.traffic import PoissonArrivals
 
-_COPIED = ("curve", "prefix_cache")  # keys of a backend that its copies have
+_COPIED = ("curve", "prefix_cache", "memory", "resident")  # keys of a backend that its copies have
 _ALIKE = 1e-9  # relative difference of rates that rounding leaves
 _DIGITS = 12  # of rates, so that 57 x 1.2 is 68.4
 
@@ -58,13 +58,14 @@ def changed_file(document: Document, before: RoutingSystem, after: RoutingSystem
 
 def _copy(backend: Backend, before: RoutingSystem, old: dict[str, Any]) -> dict[str, Any]:
     """The entry of a copy: that of a backend which is like it."""
-    original = next(
-        one.name
-        for one in reversed(before.backends)
-        if (one.curve, one.cache_tokens) == (backend.curve, backend.cache_tokens)
-    )
+    original = next(one.name for one in reversed(before.backends) if _kind(one) == _kind(backend))
     entry = old[original]
     return {"name": backend.name} | {key: entry[key] for key in _COPIED if key in entry}
+
+
+def _kind(backend: Backend) -> tuple[Any, ...]:
+    """All that a backend has in common with its copies."""
+    return backend.curve, backend.cache_tokens, backend.memory, backend.resident
 
 
 def _frontend(
@@ -121,8 +122,7 @@ def _names_of(system: RoutingSystem) -> dict[str, list[str]]:
 def _same(one: RoutingSystem, other: RoutingSystem) -> bool:
     """Whether two systems are alike but for addresses, and for what rounding leaves of rates."""
     return (
-        [(b.name, b.curve, b.cache_tokens) for b in one.backends]
-        == [(b.name, b.curve, b.cache_tokens) for b in other.backends]
+        [(b.name, _kind(b)) for b in one.backends] == [(b.name, _kind(b)) for b in other.backends]
         and {name: set(of) for name, of in _names_of(one).items()}
         == {name: set(of) for name, of in _names_of(other).items()}
         and all(

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from isocline.model.systemfile.curve_schema import AnyCurve
-from isocline.model.systemfile.record import Name, Number, Record, SettingsRecord
+from isocline.model.systemfile.record import Name, NotNegative, Number, Record, SettingsRecord
 
 REPORTS = Literal[
     "auto", "orca", "vllm", "sglang", "tgi", "triton", "llamacpp", "trtllm", "dynamo", "none"
@@ -111,6 +111,8 @@ class BackendKeys(BackendServing, ABC):
 
     curve: AnyCurve | None = None
     prefix_cache: BackendCache | None = None
+    memory: NotNegative | None = None
+    resident: list[Name] = Field([])
 
 
 @final

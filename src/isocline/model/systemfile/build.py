@@ -8,11 +8,12 @@ from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import BLOCK_SIZE, Backend, Frontend, RoutingSystem, Work
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.replay import with_trace
+from isocline.model.residency import Model, require_residency
 from isocline.model.systemfile import names
 from isocline.model.systemfile.backend_schema import BackendEntry
 from isocline.model.systemfile.document import Document
 from isocline.model.systemfile.problems import choice
-from isocline.model.systemfile.schema import FrontendEntry, RoutingFile
+from isocline.model.systemfile.schema import FrontendEntry, ModelEntry, RoutingFile
 from isocline.model.traffic import ExponentialSizes, Patience, PoissonArrivals
 
 # Stand-ins for values that are not given; `isocline serve`, which allows them, does not use them.
@@ -54,6 +55,9 @@ def build(document: Document, file: RoutingFile) -> RoutingSystem:
                 "learned)",
             )
     system = assemble(document, file)
+    if system.models:
+        with document.blaming_named():
+            _ = system.model_shares  # of models whose number is known
     if file.trace is None:
         return system
     with document.blaming("trace"):
@@ -81,13 +85,17 @@ def assemble(document: Document, file: RoutingFile) -> RoutingSystem:
     caches, gives_up = file.prefix_cache, file.patience
     patience = Patience(gives_up.make(), gives_up.mean, gives_up.until) if gives_up else None
     frontends = tuple(_frontend(document, f, entry) for f, entry in enumerate(file.frontends))
+    models = tuple(_model(document, m, entry) for m, entry in enumerate(file.models))
+    held = tuple(
+        _backend(document, b, entry, caches.tokens if caches else None)
+        for b, entry in enumerate(file.backends)
+    )
+    with document.blaming_named():
+        require_residency(models, held)
     with document.blaming("frontends"):  # all else is checked by now
         return RoutingSystem(
             frontends=frontends,
-            backends=tuple(
-                _backend(document, b, entry, caches.tokens if caches else None)
-                for b, entry in enumerate(file.backends)
-            ),
+            backends=held,
             graph=CompatibilityGraph.from_neighbours(
                 len(backends), neighbours, isolated=bool(file.discover)
             ),
@@ -96,6 +104,7 @@ def assemble(document: Document, file: RoutingFile) -> RoutingSystem:
             name=file.name or document.name,
             patience=patience,
             block_size=caches.block_size if caches else BLOCK_SIZE,
+            models=models,
         )
 
 
@@ -128,10 +137,17 @@ def _backend(document: Document, b: int, entry: BackendEntry, cached: int | None
         cached = entry.prefix_cache.tokens
     with document.blaming("backends", b, "curve"):
         curve = entry.curve.make() if entry.curve else UNKNOWN_CURVE
-        return Backend(entry.name, curve, entry.url, cached)
+        return Backend(entry.name, curve, entry.url, cached, entry.memory, tuple(entry.resident))
+
+
+def _model(document: Document, m: int, entry: ModelEntry) -> Model:
+    with document.blaming("models", m):
+        return entry.make()
 
 
 def _frontend(document: Document, f: int, entry: FrontendEntry) -> Frontend:
     with document.blaming("frontends", f, "arrivals"):
         arrivals = entry.make(document.path.parent) or UNKNOWN_ARRIVALS
-        return Frontend(entry.name, arrivals, entry.match.model, entry.prefix)
+        return Frontend(
+            entry.name, arrivals, entry.match.model, entry.prefix, tuple(entry.models.items())
+        )

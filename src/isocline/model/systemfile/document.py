@@ -113,6 +113,16 @@ class Document:
             problem = str(error).removeprefix(f"{field[-1]}: " if field else "")
             self.fail((*field, *error.field), problem)
 
+    @contextmanager
+    def blaming_named(self) -> Iterator[None]:
+        """As `blaming`, of an error of the whole file whose field has entries by their names."""
+        try:
+            yield
+        except SystemFileError:
+            raise
+        except IsoclineError as error:
+            self.fail(self.positions(error.field), str(error))
+
     def positions(self, field: Field) -> Field:
         """A field with the positions of list entries in place of their names."""
         found: list[str | int] = []

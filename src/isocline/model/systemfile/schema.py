@@ -7,13 +7,14 @@ shape) is checked where the model is built.
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self, final
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from isocline.errors import UsageError
 from isocline.model import traffic
 from isocline.model.fleet import BLOCK_SIZE, Work
 from isocline.model.match import Match
+from isocline.model.residency import Model
 from isocline.model.systemfile.backend_schema import BackendEntry
 from isocline.model.systemfile.document import Document
 from isocline.model.systemfile.problems import report
@@ -276,6 +277,38 @@ class PrefixCache(Record):
 
 
 @final
+class PopularityEntry(Record):
+    """Popularity of an entry's models together, and how it falls from one to the next."""
+
+    zipf: NotNegative = 0.0
+    weight: NotNegative | None = None
+
+
+def _as_weight(given: object) -> object:
+    """A number alone is the weight."""
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    return {"weight": given} if is_number else given
+
+
+@final
+class ModelEntry(Record):
+    """One entry of `models`: a model, or several alike that a pattern names."""
+
+    name: Name
+    size: Positive = 1.0
+    load: NotNegative = 0.0
+    count: Annotated[int, Field(ge=1)] | None = None
+    popularity: Annotated[PopularityEntry, BeforeValidator(_as_weight)] = PopularityEntry()
+
+    def make(self) -> Model:
+        """Raises UsageError."""
+        popularity = self.popularity
+        return Model(
+            self.name, self.size, self.load, self.count, popularity.weight, popularity.zipf
+        )
+
+
+@final
 class FrontendEntry(SettingsRecord):
     """One entry of `frontends`, with `rate` or `arrivals`; only `isocline serve` needs neither."""
 
@@ -284,6 +317,7 @@ class FrontendEntry(SettingsRecord):
     arrivals: AnyArrivals | None = None
     backends: Annotated[list[Name], Field(min_length=1)] = Field([])
     prefix: Annotated[int, Field(ge=0)] = 0
+    models: dict[str, NotNegative] = Field({})
     match: Group[Match] = Field(
         Match(), description="conditions: a request has to meet all of those that are given"
     )
@@ -329,6 +363,7 @@ class RoutingFile(Record):
     sizes: AnySizes | None = None
     patience: AnyPatience | None = None
     prefix_cache: PrefixCache | None = None
+    models: list[ModelEntry] = Field([])
     backends: Annotated[list[BackendEntry], Field(min_length=1)] = Field([])
     discover: list[DiscoverEntry] = Field([])
     frontends: Annotated[list[FrontendEntry], Field(min_length=1)]
