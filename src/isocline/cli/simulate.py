@@ -248,6 +248,15 @@ _ALONE = ("--layers", "--learn", "--delay", _SLOTTED)
     "each.",
     kind=ROUTING,
 )
+@_MODEL(
+    "--eviction",
+    type=click.Choice(["price", "lru"]),
+    default="price",
+    show_default=True,
+    help="Which models make way in a backend's memory: those whose loss costs least, or those used "
+    "least recently.",
+    kind=ROUTING,
+)
 @_CHANGES(
     "--slowdown",
     "slowdowns",

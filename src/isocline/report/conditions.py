@@ -35,7 +35,7 @@ def conditions(*comparisons: Comparison, over_time: bool = False) -> str:
         f"{_INTERRUPTED if interrupted else ''}"
         f"Arrivals: {first.source}{f'; load {number(first.load, 3)}' if alone else ''}. "
         f"{_replications(comparisons, 's', '' if over_time else given_trace)}"
-        f"{_scale(first)}{_delay(first)}{_caches(first)}"
+        f"{_scale(first)}{_delay(first)}{_caches(first)}{_models(first)}"
         f"{'' if over_time else _unfinished(first)}"
         f"{_bound(comparisons, bound if alone else '')}"
         f"{'' if over_time else INTERVALS}"
@@ -117,6 +117,16 @@ def _caches(c: Comparison) -> str:
     return (
         f"Prefix caches of {c.block_size}-token blocks: {c.caches.in_words}. Load and work are "
         "relative to work without caches, hits to prompt tokens. "
+    )
+
+
+def _models(c: Comparison) -> str:
+    if c.eviction is None:
+        return ""
+    first = "that whose loss costs least" if c.eviction == "price" else "the least recently used"
+    return (
+        f"Models make way in memory, {first} first. Load leaves out loads of models; cold and "
+        "loads are relative to the jobs that ask for one. "
     )
 
 

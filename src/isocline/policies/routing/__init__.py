@@ -21,12 +21,15 @@ from isocline.policies.routing.least_request import LeastRequest
 from isocline.policies.routing.least_work import LeastWork
 from isocline.policies.routing.linear_cost import LinearCost
 from isocline.policies.routing.lmetric import Lmetric
+from isocline.policies.routing.model_affinity import ModelAffinity
 from isocline.policies.routing.peak_ewma import PeakEwma
 from isocline.policies.routing.power_of_d import PowerOfD
 from isocline.policies.routing.predicted_latency import PredictedLatency
 from isocline.policies.routing.prequal import Prequal
 from isocline.policies.routing.random import Random
+from isocline.policies.routing.rendezvous import Rendezvous
 from isocline.policies.routing.round_robin import RoundRobin
+from isocline.policies.routing.shuffle_of_k import ShuffleOfK
 from isocline.policies.routing.static_optimal import StaticOptimal
 from isocline.policies.routing.sticky_tokens import StickyTokens
 from isocline.policies.routing.weighted_least_connections import WeightedLeastConnections
@@ -46,6 +49,9 @@ RIVALS: dict[str, type[RoutingPolicy]] = {
         CacheThreshold,
         LinearCost,
         BoundedHash,
+        ModelAffinity,
+        ShuffleOfK,
+        Rendezvous,
     )
 }
 

@@ -64,19 +64,21 @@ class View(NamedTuple):
     option: FloatArray
     # Where jobs are alike the three below have no rows: (0, 2), (0,) and (0, 2).
     # (E, 2) float64, of the job at hand at the end of each edge: WORK, in the unit of the curves,
-    # and UNCACHED, tokens of its prompt that are not cached there. Written by the caller before
-    # each decision.
+    # and UNCACHED, tokens of its prompt that are not cached there; or, where backends hold models,
+    # LOAD, s that they would stand still to load its own. Written by the caller before each
+    # decision.
     work: FloatArray = np.zeros((0, 2))
     # (3,) float64, of the job at hand: PROMPT, tokens; OUTPUT, tokens expected; PREFIX, a number
-    # that jobs with the same beginning share. Written by the caller before each decision.
+    # that jobs with the same beginning share; or, where backends hold models, MODEL, the number of
+    # its own. Written by the caller before each decision.
     job: FloatArray = np.zeros(0)
     # (B, 2) float64, tokens at each backend as the frontend knows them: UNREAD, uncached tokens of
     # the prompts of the jobs there, and HELD, all tokens of these jobs. Written by the caller.
     tokens: FloatArray = np.zeros((0, 2))
 
 
-WORK, UNCACHED = 0, 1  # columns of `View.work`
-PROMPT, OUTPUT, PREFIX = 0, 1, 2  # entries of `View.job`
+WORK, UNCACHED, LOAD = 0, 1, 1  # columns of `View.work`
+PROMPT, OUTPUT, PREFIX, MODEL = 0, 1, 2, 2  # entries of `View.job`
 UNREAD, HELD = 0, 1  # columns of `View.tokens`
 VIEW = record_of(
     View,

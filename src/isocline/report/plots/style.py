@@ -282,7 +282,7 @@ _ROUTING = (
     "power_of_d", "gmsr_ahead", "jfsq", "peak_ewma", "round_robin", "weighted_round_robin", "jiq",
     "gmsr_hold", "static_optimal", "prequal", "dgd_lb", "least_request", "drain_rate",
     "least_work", "predicted_latency", "lmetric", "sticky_tokens", "cache_threshold", "linear_cost",
-    "bounded_hash", "random",
+    "bounded_hash", "model_affinity", "shuffle_of_k", "rendezvous", "random",
 )  # fmt: skip
 _SCHEDULING = (
     "local_first", "jsq_maxweight", "late_binding", "fifo", "balanced_pandas", "delay_scheduling",

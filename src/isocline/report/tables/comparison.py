@@ -153,6 +153,7 @@ def policies_table(comparison: Comparison) -> Table:
         Column("jobs", "mean_jobs", value),
         *_service(comparison),
         *_caches(comparison),
+        *_models(comparison),
         *_against(comparison, scale, unit),
     ]
     # Names are not broken unless the numbers would be.
@@ -182,6 +183,16 @@ def _caches(comparison: Comparison) -> list[Column[PolicyResult]]:
     return [
         Column("work, %", lambda p: value(p.relative_work, 0.01)),
         Column("hits, %", lambda p: value(p.hit_rate, 0.01)),
+    ]
+
+
+def _models(comparison: Comparison) -> list[Column[PolicyResult]]:
+    """Columns on loads of models."""
+    if comparison.eviction is None:
+        return []
+    return [
+        Column("cold, %", lambda p: value(p.cold, 0.01)),
+        Column("loads, %", lambda p: value(p.loads, 0.01)),
     ]
 
 

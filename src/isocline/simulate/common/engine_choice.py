@@ -34,6 +34,7 @@ class Feature(Enum):
     SLOWDOWNS = "slowdowns", "leave out --slowdown"
     LAYERS = "layers", "leave out --layers"
     CACHES = "prefix caches", "leave prefix_cache out of the system"
+    MODELS = "models that backends load", "leave models, or each memory, out of the system"
     FCFS = "discipline fcfs", "give --discipline ps"
     LISTED = "arrivals listed in advance", "leave out what needs them"
 

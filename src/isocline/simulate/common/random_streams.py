@@ -5,7 +5,7 @@ Policies draw from a stream of their own, so all see the same arrivals and sizes
 
 import numpy as np
 
-EVENTS, POLICY, LEAVING, ARRIVALS, SIZES, FRONTENDS, PHASES, PATIENCE = range(8)
+EVENTS, POLICY, LEAVING, ARRIVALS, SIZES, FRONTENDS, PHASES, PATIENCE, MODELS = range(9)
 
 
 def random_stream(seed: int, replication: int, *purpose: int) -> np.random.Generator:

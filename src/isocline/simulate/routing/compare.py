@@ -32,7 +32,7 @@ from isocline.simulate.routing.options import (
     Traffic,
     experiment_of,
 )
-from isocline.simulate.routing.prepare import Discipline
+from isocline.simulate.routing.prepare import Discipline, Eviction
 from isocline.simulate.routing.results import Comparison, InfeasibleLoad, Sweep
 from isocline.simulate.routing.slowdown import Slowdown
 
@@ -93,6 +93,7 @@ def simulate(
     failures: Sequence[Failure] = (),
     cache_knowledge: cache.Caches = "own",
     output_lengths: cache.Outputs = "mean",
+    eviction: Eviction = "price",
     percentiles: bool = True,
     common_arrivals: bool = False,
     threads: int | None = None,
@@ -150,6 +151,8 @@ def simulate(
             `exact` is what they hold, `none` takes them to be empty.
         output_lengths: What frontends know of the lengths of answers, where there are prefix
             caches: the `mean` of those that have ended, or each (`known`).
+        eviction: Which models make way in a backend's memory for one that is loaded: by `price`
+            those whose loss costs least, or those used least recently (`lru`).
         percentiles: Time every job; without, means come at about twice the speed.
         common_arrivals: Draw all jobs in advance, so that another system simulated with the same
             seed gets the same ones at frontends of the same rates; about half the speed. The
@@ -182,6 +185,7 @@ def simulate(
             deadline,
             layers is not None,
             cache.CacheKnowledge(cache_knowledge, output_lengths),
+            eviction,
         ),
     )
     experiment = experiment_of(system, dict(zip(labels, chosen, strict=True)), options)

@@ -54,6 +54,12 @@ def _caching(run: RoutingRun) -> Engine:
     return CachingEngine(run)
 
 
+def _residency(run: RoutingRun) -> Engine:
+    from isocline.simulate.routing.residency_engine import ResidencyEngine  # noqa: PLC0415
+
+    return ResidencyEngine(run)
+
+
 F = Feature
 _CONTINUOUS = frozenset({F.CONTINUOUS, F.FCFS})
 _TIMED = _CONTINUOUS | {F.LATENCIES}
@@ -68,6 +74,7 @@ ENGINES: tuple[EngineKind[Engine], ...] = (
     EngineKind(_abandonment, _LISTED | {F.PATIENCE, F.LAYERS}),
     EngineKind(_abandonment, _LISTED | {F.PATIENCE, F.CHANGES, F.FAILURES}),
     EngineKind(_caching, _LISTED | {F.CACHES, F.PATIENCE, F.CHANGES, F.FAILURES}),
+    EngineKind(_residency, _LISTED | {F.MODELS}),
     EngineKind(_learning, _TIMED | {F.LEARNING, F.SLOWDOWNS, F.LAYERS}),
     EngineKind(_slotted, frozenset({F.SLOTTED, F.LATENCIES, F.HOLDING, F.LISTED, F.LAYERS})),
     EngineKind(_delayed, _TIMED | {F.DELAY, F.LAYERS}),
@@ -98,6 +105,7 @@ def engine_for(run: RoutingRun) -> Engine:
                 F.CHANGES: bool(settings.changes),
                 F.SLOWDOWNS: bool(settings.slowdowns),
                 F.CACHES: prepared.caches is not None,
+                F.MODELS: prepared.eviction is not None,
                 F.FCFS: bool(np.any(prepared.places != ALL_AT_ONCE)),
                 F.LATENCIES: settings.percentiles or policy.needs_latency or settings.drain,
                 F.LISTED: settings.listed,

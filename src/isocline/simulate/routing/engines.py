@@ -27,6 +27,7 @@ from isocline.simulate.routing.changing_fleet import CurveChange
 from isocline.simulate.routing.failure import BackendFailure
 from isocline.simulate.routing.kernels.blocks import Blocks, read, unread
 from isocline.simulate.routing.kernels.job_arena import arena, enlarged, reserve
+from isocline.simulate.routing.kernels.model_memory import Memory
 from isocline.simulate.routing.kernels.processor_sharing import (
     Arriving,
     Clocks,
@@ -161,6 +162,14 @@ class Engine(ABC):
         were cached, and all of these. (0,) where no caches are simulated.
         """
         return np.zeros(0)
+
+    def model_loads(self, ends: FloatArray) -> FloatArray:
+        """Return what models cost, by when jobs came: in blocks with these `ends`, (n,) s.
+
+        (4, n) jobs that ask for a model; those whose model was not resident; loads; models that
+        made way. (0, n) where no models are simulated.
+        """
+        return np.zeros((0, ends.size))
 
     def _advance(self, until: float) -> None:
         """Run to time `until`, s; raises as `advance` does."""
@@ -335,6 +344,8 @@ class TrackEngine(JobEngine):
 class ShareEngine(JobEngine):
     """Engine of any arrivals and sizes, as a list that is drawn in advance."""
 
+    memory: Memory | None = None
+
     def __init__(self, run: RoutingRun, arriving: Arriving | None = None):
         """Prepare a run; `arriving` are its jobs, by default those of its system or trace."""
         key = run.settings.seed, run.replication
@@ -382,6 +393,7 @@ class ShareEngine(JobEngine):
             self.clocks,
             self.race,
             self.arriving,
+            self.memory,
             self.count,
             self.gauge,
             self.histogram,

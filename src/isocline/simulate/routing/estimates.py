@@ -83,6 +83,21 @@ def _cached(part: Measured[Replication]) -> dict[str, Any]:
     return {"relative_work": interval(relative_work(part)), "hit_rate": interval(hits)}
 
 
+def _loaded(part: Measured[Replication]) -> dict[str, Any]:
+    """Loads of models, if there are any: of the jobs that ask for one."""
+    if not part.reps[0].loads.size:
+        return {}
+    asking, cold, loads, evicted = np.array(
+        [rep.loads[:, part.skip :].sum(axis=1) for rep in part.reps]
+    ).T
+    asking = np.maximum(asking, 1.0)
+    return {
+        "cold": interval(cold / asking),
+        "loads": interval(loads / asking),
+        "evictions": interval(evicted / asking),
+    }
+
+
 def summary(
     label: str,
     part: Measured[Replication],
@@ -132,6 +147,7 @@ def summary(
         arrival_rate=_arrival_rate(part) / scale,
         **_service(part, settings, system.patience is not None),  # type: ignore[arg-type]
         **_cached(part),
+        **_loaded(part),
         **_over_time(part.reps, scale),
     )
 

@@ -84,8 +84,12 @@ class RoutingExperiment(Experiment[RunSettings, RoutingRun, Replication, Compari
                     first if number else None,
                     Run(prepared, self.policies[name], settings),
                     bound,
-                    # Where jobs leave unfinished, less is served than comes.
-                    known_means=prepared.memoryless and scene.steady and not settings.interrupted,
+                    # Where jobs leave unfinished, less is served than comes, and where a load
+                    # stops a backend, less than its curve says.
+                    known_means=prepared.memoryless
+                    and scene.steady
+                    and not settings.interrupted
+                    and prepared.eviction is None,
                     overloaded=self._beyond(parts[name]) or self.overloaded[name],
                 )
             else:
@@ -205,6 +209,7 @@ class RoutingExperiment(Experiment[RunSettings, RoutingRun, Replication, Compari
             percentiles=settings.percentiles,
             caches=self.prepared.caches,
             block_size=scene.system.block_size if self.prepared.caches else None,
+            eviction=self.prepared.eviction,
         )
 
 
@@ -217,7 +222,7 @@ def events_of(prepared: Prepared, settings: RunSettings) -> float:
     if settings.slots is not None:  # a slot costs as much as an event at each backend
         each = horizon / settings.slots.length
         return each * system.graph.sinks + 2.0 * arrivals * horizon
-    if settings.listed or not prepared.memoryless:
+    if settings.listed or not prepared.memoryless or prepared.eviction is not None:
         return 2.0 * arrivals * horizon
     # Possible departures come at the peak rates, whether a job leaves or not.
     rate = arrivals + float(system.capacities.sum())

@@ -23,7 +23,14 @@ from isocline.simulate.routing.kernels.departures import Law
 from isocline.simulate.routing.learned_policy import with_learned
 from isocline.simulate.routing.overload import overloaded_by
 from isocline.simulate.routing.own_traffic import require_true_means
-from isocline.simulate.routing.prepare import Discipline, Prepared, laws_of, prepare, prepared_with
+from isocline.simulate.routing.prepare import (
+    Discipline,
+    Eviction,
+    Prepared,
+    laws_of,
+    prepare,
+    prepared_with,
+)
 from isocline.simulate.routing.run_settings import RunSettings
 from isocline.simulate.routing.scenario import Scenario, require_same_trace, scenario, with_changes
 from isocline.simulate.routing.slotted_clock import slots_of
@@ -113,6 +120,7 @@ class Model:
     deadline: float | None = None  # s
     layers: bool = False
     caches: CacheKnowledge = field(default_factory=CacheKnowledge)
+    eviction: Eviction = "price"  # of models
 
 
 @final
@@ -245,6 +253,7 @@ def _require_possible(
             Feature.TRACE: scene.trace is not None,
             Feature.LAWS: laws_of(scene.system),
             Feature.CACHES: _caches(scene),
+            Feature.MODELS: scene.system.has_residency,
             Feature.FCFS: model.discipline == "fcfs",
         }
     )
@@ -252,6 +261,11 @@ def _require_possible(
         raise UsageError(
             "cache knowledge and output lengths: no prefix cache is simulated; give the backends a "
             "prefix_cache and replay a trace with prompts, or leave these out"
+        )
+    if model.eviction != "price" and not scene.system.has_residency:
+        raise UsageError(
+            f"eviction {model.eviction}: no backend has a memory for models; give models and a "
+            "memory, or leave this out"
         )
     if scene.trace is not None and time.scale != 1.0:
         raise UsageError(
@@ -277,6 +291,9 @@ def _prepared(scene: Scenario, options: Options, interrupted: bool) -> Prepared:
         require_backends(slowdowns, [backend.name for backend in scene.system.backends])
         prepared = prepared.one_row_each()
     prepared = replace(prepared, delay=model.delay, trace=scene.trace)
+    if scene.system.has_residency:
+        _ = scene.system.model_shares  # raises UsageError before anything runs
+        prepared = replace(prepared, eviction=model.eviction)
     if not _caches(scene):
         return prepared
     named = None if scene.fleet is None else scene.fleet.named

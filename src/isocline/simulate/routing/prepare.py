@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 Discipline = Literal["ps", "fcfs"]
+Eviction = Literal["price", "lru"]
 
 # Of the capacity: beyond it policies with fixed shares take those that are best here.
 NEARLY = 0.99
@@ -47,6 +48,7 @@ class Prepared:
     delay: Delay | None = None
     trace: Trace | None = None  # replayed in place of the system's own arrivals
     caches: CacheKnowledge | None = None  # of its prefix caches; None: they are not simulated
+    eviction: Eviction | None = None  # of models at backends; None: they are not simulated
     # (F,) of a fleet that changes: a number that frontends of one name share. None: each its own.
     named: npt.NDArray[np.int32] | None = None
 

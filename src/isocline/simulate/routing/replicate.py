@@ -39,6 +39,7 @@ class Replication(Figures):
     resent: IndexArray  # (n,) jobs that were sent again when their backend failed
     unfinished: FloatArray  # (n,) s, sum of the sojourns of those that gave up or were lost
     cached: FloatArray  # (4,) as `Engine.cached_work`, after the warm-up; or (0,)
+    loads: FloatArray  # (4, n) as `Engine.model_loads`; or (0, n)
     work: FloatArray  # (F,) work to be served after the warm-up, in mean jobs; or (0,)
 
     @property
@@ -133,6 +134,7 @@ class _Recorder(Recorder[Engine, Replication]):
             resent=self.counted(counters.RESENT),
             unfinished=self.summed(counters.UNFINISHED),
             cached=self.engine.cached_work(self.run.settings.warmup or 0.0),
+            loads=self.engine.model_loads(blocks.end),
             work=self._work(),
             **shared,
         )

@@ -36,12 +36,18 @@ class PolicyResult(PolicyFigures):
     resent: int | None = None  # times that a job was sent again when its backend failed
     relative_work: Estimate | None = None  # work over that without caches; None without any
     hit_rate: Estimate | None = None  # share of the prompt tokens that were cached; likewise
+    # Of the jobs that ask for a model: share whose model was not resident, loads, and models that
+    # made way, per job; None where backends load no models.
+    cold: Estimate | None = None
+    loads: Estimate | None = None
+    evictions: Estimate | None = None
 
     def to_dict(self) -> dict[str, Any]:
         row: dict[str, Any] = {"policy": self.policy, "status": self.status}
         means = "mean_jobs", "mean_latency", "p50", "p95", "p99", "ratio_to_bound"
         row |= estimates(self, means if self.difference is None else (*means, "difference"))
         row |= estimates(self, ("abandoned", "late", "goodput", "relative_work", "hit_rate"))
+        row |= estimates(self, ("cold", "loads", "evictions"))
         return row | {"lost": self.lost, "resent": self.resent} | self._counts()
 
 
@@ -72,6 +78,7 @@ class Comparison(PolicyComparison[PolicyResult]):
     # The load is then that without caches.
     caches: CacheKnowledge | None = None
     block_size: int | None = None
+    eviction: str | None = None  # how models make way; None where backends load none
 
     @property
     def status(self) -> str:
@@ -129,6 +136,7 @@ class Comparison(PolicyComparison[PolicyResult]):
             "deadline": self.deadline,
             "beyond_capacity": [list(span) for span in self.beyond_capacity],
             "caches": None if self.caches is None else self._caches(self.caches),
+            "eviction": self.eviction,
             "interrupted": self.interrupted,
             "policies": [policy.to_dict() for policy in self.policies],
         }

@@ -4,6 +4,9 @@ Each job in service gets the same rate r = l_b(N) / min(N, places), so a backend
 the work that a job in service since the start would have got by now (virtual time): a job that
 begins at V with size s ends when it reaches V + s. A heap per backend orders those ends, a
 tournament over backends finds the next one. Arrivals are a list: any process, any trace.
+
+With `memory` jobs ask for models, which backends hold or load (`model_memory`); in such runs, which
+are compiled apart, `Jobs.edge` holds a job's number.
 """
 
 from typing import Any, NamedTuple
@@ -36,6 +39,7 @@ from isocline.simulate.common.kernels.latency_histogram import record
 from isocline.simulate.common.kernels.tournament import Tournament, leader, schedule
 from isocline.simulate.routing.kernels import candidates
 from isocline.simulate.routing.kernels.job_arena import Jobs, add, move, place, reserve
+from isocline.simulate.routing.kernels.model_memory import Memory, ask, done_with, show_loads
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -55,13 +59,13 @@ class Arriving(NamedTuple):
 class Clocks(NamedTuple):
     """Virtual time of each of B backends.
 
-    Made by the engine; written by `bring_up` and `reschedule`, and by the engine where a backend
-    fails.
+    Made by the engine; written by `bring_up`, `stand_still` and `reschedule`, and by the engine
+    where a backend fails.
     """
 
     # (B,) float64, mean jobs: work that a job in service all along would have got; 0 if idle.
     work: FloatArray
-    # (B,) float64, s, when it was brought up to date.
+    # (B,) float64, s, when it was brought up to date; ahead of the clock where it stands still.
     at: FloatArray
 
 
@@ -114,9 +118,19 @@ def bring_up(clocks: Clocks, backend: int, share: float, now: float) -> float:
 
     Writes `clocks` of the backend; `share` must be that since it was last brought up.
     """
-    clocks.work[backend] += share * (now - clocks.at[backend])
-    clocks.at[backend] = now
+    if now > clocks.at[backend]:
+        clocks.work[backend] += share * (now - clocks.at[backend])
+        clocks.at[backend] = now
     return clocks.work[backend]  # type: ignore[no-any-return]
+
+
+@kernel
+def stand_still(clocks: Clocks, backend: int, seconds: float) -> None:
+    """Let a backend that was brought up do nothing for so long, or so much longer.
+
+    Writes `clocks.at` of the backend.
+    """
+    clocks.at[backend] += seconds
 
 
 @kernel
@@ -210,6 +224,7 @@ def share(
     clocks: Clocks,
     race: Tournament,
     arriving: Arriving,
+    memory: Memory | None,
     count: Any,
     gauge: Any,
     histogram: Any,
@@ -223,13 +238,14 @@ def share(
     Args:
         choose: The policy's function, of type `CHOOSE`.
         observe: Its function of type `OBSERVE`.
-        view: The kernel writes `workload`; the policy, `memory`.
+        view: The kernel writes `workload`, and with models `work` and `job`; the policy, `memory`.
         system: `numbers` is scratch; the rest is read-only.
         streams: `policy` is advanced by the policy's draws; the others are not used.
         jobs: The jobs at backends; written.
         clocks: Virtual times; written.
         race: When each backend finishes its next job, s; written.
         arriving: The list of arrivals; read-only.
+        memory: Models at backends, written; None where jobs ask for none.
         count: (COUNTERS,) int64, written: JOBS, ARRIVALS, COMPLETIONS, EVENTS, TIMED and NEXT.
         gauge: (GAUGES,) float64, written: CLOCK, RATE, JOB_SECONDS, RATE_SECONDS and SOJOURN.
         histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
@@ -260,7 +276,7 @@ def share(
         count[EVENTS] += 1
         if departure <= arrival:
             born = jobs.born[jobs.start[backend]]
-            edge = jobs.edge[jobs.start[backend]]
+            edge = done_with(view, memory, jobs.edge[jobs.start[backend]])
             gauge[RATE] -= system.rate[view.row[backend], view.workload[backend]]
             leave(view, system, jobs, clocks, backend, now)
             count[JOBS] -= 1
@@ -274,6 +290,7 @@ def share(
         else:
             source = arriving.frontend[upcoming]
             low, high = first[source], first[source + 1]
+            show_loads(view, system, memory, upcoming, low, high)
             start = candidates.at(system, low, high)
             allowed = system.numbers[start : start + high - low]
             edge = choose(allowed, view, now, streams.policy)
@@ -282,7 +299,9 @@ def share(
                 break
             backend = view.backend[edge]
             gauge[RATE] -= system.rate[view.row[backend], view.workload[backend]]
+            edge, still = ask(view, system, memory, upcoming, edge, now)
             enter(view, system, jobs, clocks, backend, arriving.size[upcoming], now, now, edge)
+            stand_still(clocks, backend, still)
             count[NEXT] += 1
             count[JOBS] += 1
             count[ARRIVALS] += 1
