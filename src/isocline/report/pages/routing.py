@@ -28,6 +28,7 @@ from isocline.report.plots.fluid import fluid_plot
 from isocline.report.tables.plan import (
     backends_table,
     missing_edges_text,
+    model_lines,
     prefix_lines,
     prices_table,
     split_table,
@@ -59,6 +60,7 @@ def routing_page(found: RoutingFindings, origin: Origin) -> str:
         _capacity_section(plan) if feasible else None,
         _price_section(plan) if feasible else None,
         _cache_section(plan),
+        _model_section(plan),
         *policy_sections(found.policies),
         _fluid_section(found.fluid, found.left_out),
         origin_section(origin, _certificate(plan)),
@@ -293,6 +295,17 @@ def _cache_section(plan: Plan) -> Section | None:
         "saves, and computes the split with them."
     )
     return Section("caches", "Prefix caches", html_of(Group(*shown)), hint)
+
+
+def _model_section(plan: Plan) -> Section | None:
+    shown = model_lines(plan)
+    if not shown:
+        return None
+    hint = (
+        "A request for a model that is not in its backend's memory waits for the load, with all "
+        "others there. The plan chooses copies so that the rates could grow as far as possible."
+    )
+    return Section("models", "Models in memory", html_of(Group(*shown)), hint)
 
 
 def _fluid_section(path: FluidPath | None, left_out: Sequence[str]) -> Section | None:

@@ -15,6 +15,7 @@ from isocline.report.words import duration, listed, number, percent
 from isocline.theory.routing.latency_routing import LatencyEquilibrium
 from isocline.theory.routing.plan_records import (
     BackendPlan,
+    ModelCopy,
     Plan,
     PrefixCopy,
     SplitRate,
@@ -27,6 +28,7 @@ _SAVES = Text(
     style="dim",
 )
 _MOST_EDGES = 3  # missing edges shown; further ones usually resemble them
+_TIGHT = 1e-3  # of a capacity or of requests: less is not worth a word
 _MOST_SENDS = 8  # backends shown per frontend
 
 
@@ -34,7 +36,7 @@ def plan_report(plan: Plan) -> RenderableType:
     """Report of `isocline plan`."""
     if plan.status != "optimal":
         overload = () if plan.overload is None else overload_lines(plan.overload)
-        return Group(proof_text(plan), *overload, *prefix_lines(plan))
+        return Group(proof_text(plan), *overload, *prefix_lines(plan), *model_lines(plan))
     parts: list[RenderableType | None] = [
         _summary(plan),
         backends_table(plan),
@@ -45,7 +47,7 @@ def plan_report(plan: Plan) -> RenderableType:
         _certificate("Certificate", plan.certificate, "slope gap"),
     ]
     lines = (line for part in parts if part is not None for line in (part, Text()))
-    return Group(*lines, *prefix_lines(plan))
+    return Group(*lines, *prefix_lines(plan), *model_lines(plan))
 
 
 def prefix_lines(plan: Plan) -> list[RenderableType]:
@@ -76,6 +78,43 @@ def prefix_lines(plan: Plan) -> list[RenderableType]:
         table("Copies, by what each saves to first order", copies, found.copies, most=MOST_ROWS),
         _splits("Split with prefixes cached", found.split),
         Text(),
+    ]
+
+
+def model_lines(plan: Plan) -> list[RenderableType]:
+    """Usable capacity where backends hold some models, and the copies; empty without models."""
+    found = plan.residency
+    if found is None:
+        return []
+    whole = found.capacity_scale / plan.capacity_scale
+    above = "which no policy exceeds"
+    if found.gap > _TIGHT:
+        more = percent(found.bound / found.capacity_scale - 1.0)
+        above = f"and no policy gets above {number(found.bound)}, {more} more"
+    cold = ""
+    if found.cold > _TIGHT:
+        cold = f"\n{percent(found.cold)} of the requests find no copy, and load their model"
+    worth = ""
+    if found.memory:
+        first = found.memory[0]
+        worth = (
+            f"\nMemory is short: one more at {first.backend} raises the bound by "
+            f"{percent(first.gain)}, to first order"
+        )
+    copies: list[Column[ModelCopy]] = [
+        names("model", "model"),
+        names("resident at", "backend"),
+        Column("jobs/s", "rate", number),
+        Column("copies in all", "copies", number),
+    ]
+    return [
+        Text.assemble(
+            ("With models in memory", "bold"),
+            f"  all rates could grow by the factor {number(found.capacity_scale)}, {above}\n"
+            f"That is {percent(whole)} of the capacity with all models everywhere{cold}{worth}",
+        ),
+        Text(),
+        table("Copies, by what each carries", copies, found.copies, most=MOST_ROWS),
     ]
 
 

@@ -42,6 +42,7 @@ from isocline.theory.routing.plan_records import (
 )
 from isocline.theory.routing.plan_records import Plan as Plan  # noqa: PLC0414  (its public home)
 from isocline.theory.routing.prefix_plan import prefix_plan
+from isocline.theory.routing.residency_plan import residency_plan
 from isocline.theory.routing.workloads import workloads
 
 FloatArray = npt.NDArray[np.float64]
@@ -100,8 +101,11 @@ def plan(system: RoutingSystem, *, edges_to_try: int = 10) -> Plan:
     require_strictly_concave(system)
     with extremes_named(system):
         found = interpreted_if_small(system.graph.edges, lambda: _plan(system, edges_to_try))
-    prefixes = prefix_plan(system, found.total_jobs)
-    return found if prefixes is None else replace(found, prefix_caches=prefixes)
+    return replace(
+        found,
+        prefix_caches=prefix_plan(system, found.total_jobs),
+        residency=residency_plan(system),
+    )
 
 
 def _plan(system: RoutingSystem, edges_to_try: int) -> Plan:

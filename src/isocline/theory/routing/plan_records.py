@@ -188,6 +188,55 @@ class PrefixPlan:
         }
 
 
+class ModelCopy(NamedTuple):
+    """A model in the memory of one backend."""
+
+    model: str
+    backend: str
+    rate: float  # jobs/s that use it, at the rates that there are
+    copies: int  # of this model, in all
+
+
+class MoreMemory(NamedTuple):
+    """Share by which the bound of the capacity grows with one unit of memory, to first order."""
+
+    backend: str
+    gain: float
+
+
+@final
+@dataclass(frozen=True)
+class ResidencyPlan:
+    """Copies of models, and the capacity that can be used with them.
+
+    Capacities are factors by which all rates could grow, as `Plan.capacity_scale`. `bound` is one
+    that no policy exceeds, whatever it loads and when. `cold` is the share of the requests that
+    load their model, as there is no copy for them.
+    """
+
+    capacity_scale: float
+    bound: float
+    cold: float
+    copies: tuple[ModelCopy, ...]  # that which carries most first
+    memory: tuple[MoreMemory, ...]  # where memory is short: what is worth most first
+
+    @property
+    def gap(self) -> float:
+        """How far the copies may be below the best, relative."""
+        return 1.0 - self.capacity_scale / self.bound
+
+    def to_dict(self) -> dict[str, Any]:
+        """The key `residency` in the JSON of `isocline plan`, there with models alone."""
+        return {
+            "capacity_scale": self.capacity_scale,
+            "bound": self.bound,
+            "gap": self.gap,
+            "cold": self.cold,
+            "copies": [row._asdict() for row in self.copies],
+            "memory": [row._asdict() for row in self.memory],
+        }
+
+
 @final
 @dataclass(frozen=True)
 class Plan(Record):
@@ -215,6 +264,7 @@ class Plan(Record):
     system: RoutingSystem = field(repr=False, compare=False)  # what was planned
     overload: Overload | None = None  # of a load that cannot be served
     prefix_caches: PrefixPlan | None = None  # where frontends have prefixes that are cached
+    residency: ResidencyPlan | None = None  # where backends hold only some models
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of `isocline plan --json`."""
@@ -239,6 +289,7 @@ class Plan(Record):
             "missing_edges": [row._asdict() for row in self.missing_edges],
             "overload": None if self.overload is None else self.overload.to_dict(),
             **({"prefix_caches": self.prefix_caches.to_dict()} if self.prefix_caches else {}),
+            **({"residency": self.residency.to_dict()} if self.residency else {}),
         }
 
     def to_frame(self) -> "pd.DataFrame":
