@@ -158,6 +158,8 @@ class AttemptEnds:
         self._workloads.sent(request.backend, now, -1)
         if self._prompts is not None and request.prompt_at is not None:
             self._prompts.left(request.prompt_at, request.backend)
+        if request.copy is not None:
+            request.copy.left()
         self._availability.count(request.backend)
 
     def _count_refusal(self, backend: int, status: int) -> None:

@@ -13,6 +13,7 @@ from isocline.gateway.core.curve_feedback import CurveFeedback
 from isocline.gateway.core.prefix_caches import PrefixCaches
 from isocline.gateway.core.prompts import BLOCK_LENGTH, TOKENS_PER_BYTE, Prompts
 from isocline.gateway.core.request_cost import Measure
+from isocline.gateway.core.residency import ResidencySetting
 from isocline.learn import Learner
 from isocline.model.fleet import RoutingSystem
 from isocline.model.graph import CompatibilityGraph
@@ -36,6 +37,7 @@ def core_of(
     cache_ranks: Mapping[int, int] | None = None,
     cache_homes: bool = False,
     rng: Stream | None = None,
+    residency: ResidencySetting | None = None,
 ) -> Core:
     """Build the core that routes for all frontends of a system.
 
@@ -53,6 +55,7 @@ def core_of(
         cache_ranks: Ranks of the backends that publish what they cache, by number.
         cache_homes: Whether other routers, or workers, send to the same backends.
         rng: Stream of the policy's draws, in place of one from `seed`.
+        residency: Models of the backends; None: every backend serves every model.
 
     Raises:
         PolicyError: The policy follows a plan, and there is none, as the load is infeasible or not
@@ -65,7 +68,7 @@ def core_of(
     feedback = CurveFeedback(learner, measure) if learner else None
     draws = stream(seed) if rng is None else rng
     prompts = prompts_of(system, cache_ranks, cache_homes)
-    return Core(setting, policy, draws, rules, feedback, prompts)
+    return Core(setting, policy, draws, rules, feedback, prompts, residency)
 
 
 def prompts_of(

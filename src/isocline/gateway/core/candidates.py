@@ -76,7 +76,7 @@ class Candidates:
         if found is None:
             found = self._open[frontend] = self._rebuilt(frontend)
         if only is not None:
-            found = self._within(frontend, found, only)
+            found = self.within(frontend, found, only)
         if tried:
             fresh = self._fresh(found, tried)
             return fresh if fresh.backends else found
@@ -189,7 +189,7 @@ class Candidates:
         fresh = [edge for edge in candidates.numbers if self._sink[edge] not in tried]
         return self._made(np.array(fresh, np.int32))
 
-    def _within(self, frontend: int, candidates: Open, only: frozenset[int]) -> Open:
+    def within(self, frontend: int, candidates: Open, only: frozenset[int]) -> Open:
         """Return the candidates among these backends; if it is none's turn, those with room."""
         if only.issuperset(candidates.backends) and candidates.backends:
             return candidates

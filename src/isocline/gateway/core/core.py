@@ -35,6 +35,14 @@ from isocline.gateway.core.policy_runtime import PolicyRuntime
 from isocline.gateway.core.prompts import Prompt, Prompts
 from isocline.gateway.core.request import AT_FRONTEND, PLAIN, Profile, Request
 from isocline.gateway.core.request_cost import Usage
+from isocline.gateway.core.residency import (
+    GoTo,
+    ModelCall,
+    Refuse,
+    Residency,
+    ResidencySetting,
+    Wait,
+)
 from isocline.gateway.core.retry_budget import RetryBudget
 from isocline.gateway.core.tenants import Tenants
 from isocline.gateway.core.waiting_queue import WaitingQueue
@@ -59,17 +67,20 @@ class Core:
         rules: Rules | None = None,
         feedback: CurveFeedback | None = None,
         prompts: Prompts | None = None,
+        residency: ResidencySetting | None = None,
     ):
         """Make a core.
 
         With `feedback`, curves are learned and replace those of `setting`; with `prompts`, the work
-        of each request is counted with what backends have cached.
+        of each request is counted with what backends have cached; with `residency`, requests go
+        where their model is, or wait for it to be loaded.
         """
         self.rules = rules or Rules()
         runtime = self.policy_runtime = PolicyRuntime(setting, policy)
         self.prompts = prompts
         if prompts is not None:
             runtime.show_jobs(prompts.work, prompts.job, prompts.tokens)
+        self.residency = None if residency is None else Residency(residency, runtime.rates)
         self.workloads = Workloads(runtime.view.workload, self.rules.oldest_report)
         self.availability = Availability(setting.graph, runtime.curves, self.workloads, self.rules)
         self.tenants = Tenants(self.rules.sharing)
@@ -103,7 +114,7 @@ class Core:
         self.arrivals += 1
         tenant = self.tenants.named(profile.tenant)
         request = Request(self.arrivals, frontend, now, tenant, profile.priority, profile.prompt)
-        request.only = profile.only
+        request.only, request.model = profile.only, profile.model
         request.tried = profile.avoided
         self._requests[request.number] = request
         if self.waiting_queue.total and self.waiting_queue.waiting(frontend):
@@ -142,6 +153,7 @@ class Core:
             self.arrivals, frontend, arrived, tenant, profile.priority, profile.prompt
         )
         request.latest, request.only = before.deadline, profile.only
+        request.model = profile.model
         self._requests[request.number] = request
         if self.waiting_queue.total and self.waiting_queue.waiting(frontend):
             return self._hold(request, now)
@@ -164,6 +176,8 @@ class Core:
         backend = done.backend
         if status < REFUSED:
             self._ends.served(done, now, latency_known, usage)
+            if self.residency is not None and done.copy is not None:
+                self.residency.served(backend, done.copy, now)
             if latency_known:
                 try:
                     self.policy_runtime.observe(done.edge, now - done.sent, now)
@@ -199,13 +213,31 @@ class Core:
         edge = HOLD
         if again:
             candidates = self.availability.candidates
-            untried = candidates.untried(turned.frontend, tried, turned.only)
+            untried = candidates.untried(turned.frontend, tried, self._only_holders(turned))
             edge = self._choose(turned, untried, now)
         if edge < 0 or not self.budget.take(turned.attempt, now, self.arrivals):
             return []
         self._ends.unserved(turned, now)
         turned.tried, turned.turned_away = tried, False
         return [self._send(turned, edge, now), *self._offer(self._frontends_of[backend], now)]
+
+    def model_missing(self, request: int, now: float, *, again: bool) -> list[Action]:
+        """Handle a response that says that the backend does not have the request's model.
+
+        None of it has reached the client yet. `again`: all of the request is kept, so that it can
+        be sent again. Returns actions as `turned_away`.
+        """
+        failed = self._requests[request]
+        backend = failed.backend
+        if self.residency is None or not self.residency.manages(failed.model):
+            return []
+        self.residency.missing(backend, failed.model, now)
+        if not again or not self.budget.take(failed.attempt, now, self.arrivals):
+            return []
+        self._ends.unserved(failed, now)
+        failed.tried += (backend,)
+        failed.backend = AT_FRONTEND
+        return [self._route(failed, now), *self._offer(self._frontends_of[backend], now)]
 
     def failed(
         self,
@@ -258,6 +290,9 @@ class Core:
     def cancelled(self, request: int, now: float) -> list[Action]:
         """Forget a request whose client has gone, wherever it was."""
         gone = self._requests.pop(request)
+        if gone.waits_at != AT_FRONTEND and self.residency is not None:
+            self.residency.unpark(gone.waits_at, gone.model, request)
+            return []
         if gone.backend == AT_FRONTEND:
             self.waiting_queue.take(gone)
             return []
@@ -296,7 +331,8 @@ class Core:
         """Mark a backend as down; the caller fails the requests in flight."""
         if self.prompts is not None:
             self.prompts.lost(backend)  # a server that starts again has none
-        return self._offer_at(self.availability.down(backend, now), now)
+        offered = self._offer_at(self.availability.down(backend, now), now)
+        return [*offered, *self.models_lost(backend, now)]
 
     def cache_changed(
         self, backend: int, rank: int, number: int, events: Sequence[CacheEvent]
@@ -308,6 +344,40 @@ class Core:
     def cache_message_expected(self, backend: int, rank: int) -> int:
         """Number of the next message of a rank of a backend, as far as is known."""
         return 0 if self.prompts is None else self.prompts.message_expected(backend, rank)
+
+    # Events of models
+
+    def models_told(
+        self, backend: int, names: Iterable[str], asked: float, now: float, complete: bool = True
+    ) -> list[Action]:
+        """Record which models a backend says it has, see `Residency.told`."""
+        if self.residency is None:
+            return []
+        released = self.residency.told(backend, names, asked, now, complete=complete)
+        return self._resume(backend, *released, now)
+
+    def models_lost(self, backend: int, now: float) -> list[Action]:
+        """Record that a backend has lost its models, as it is down, or gone."""
+        if self.residency is None:
+            return []
+        return self._resume(backend, *self.residency.lost(backend, now), now)
+
+    def call_ended(self, backend: int, call: ModelCall, now: float) -> list[Action]:
+        """Record that a backend has loaded or unloaded a model."""
+        if self.residency is None:
+            return []
+        return self._resume(backend, *self.residency.ended(backend, call, now), now)
+
+    def call_failed(self, backend: int, call: ModelCall, now: float, unknown: bool) -> list[Action]:
+        """Record that a backend has not; `unknown`: perhaps it has, as it did not answer."""
+        if self.residency is None:
+            return []
+        released = self.residency.failed(backend, call, now, unknown=unknown)
+        return self._resume(backend, *released, now)
+
+    def take_calls(self, now: float) -> list[tuple[int, ModelCall]]:
+        """Return the calls to backends that begin now, with the backend of each."""
+        return [] if self.residency is None else self.residency.take_calls(now)
 
     def backend_drain(self, backend: int, now: float) -> list[Action]:
         """Stop sending requests to a backend; `in_flight` tells when it has none left."""
@@ -398,14 +468,75 @@ class Core:
     # Steps
 
     def _route(self, request: Request, now: float) -> Send | Hold | Reject:
-        candidates = self.availability.candidates.of(request.frontend, request.tried, request.only)
-        edge = self._choose(request, candidates, now)
+        edge = self._edge(request, now)
+        if isinstance(edge, Wait):
+            return self._park(request, edge.backend, now)
+        if isinstance(edge, Refuse):
+            del self._requests[request.number]
+            return rejections.not_loaded(request, edge.wait)
         if edge >= 0:
             return self._send(request, edge, now)
         if edge == HOLD:
             return self._hold(request, now)
         del self._requests[request.number]
         return rejections.policy_failed(request)
+
+    def _edge(self, request: Request, now: float) -> int | Wait | Refuse:
+        """Return an open edge as `_choose`, to a backend that has the request's model."""
+        all_open = self.availability.candidates
+        candidates = all_open.of(request.frontend, request.tried, request.only)
+        if self.residency is not None and request.model and candidates.backends:
+            work = self._work(request, candidates)
+            decision = self.residency.decide(request.model, candidates.backends, work, now)
+            if isinstance(decision, GoTo):
+                candidates = all_open.within(request.frontend, candidates, decision.backends)
+            elif decision is not None:
+                return decision
+        return self._choose(request, candidates, now)
+
+    def _work(self, request: Request, candidates: Open) -> list[float]:
+        """Work of a request at each candidate, in mean requests."""
+        if self.prompts is None:
+            return [1.0] * len(candidates.numbers)
+        self.prompts.weigh_ahead(request.frontend, request.prompt, candidates)
+        return [self.prompts.work_by(edge) for edge in candidates.numbers]
+
+    def _only_holders(self, request: Request) -> frozenset[int] | None:
+        """Backends that a request may go to without a load; None: all."""
+        holders = None
+        if self.residency is not None and request.model:
+            holders = self.residency.holders(request.model)
+        if holders is None or request.only is None:
+            return holders if request.only is None else request.only
+        return holders & request.only
+
+    def _park(self, request: Request, backend: int, now: float) -> Hold | Reject:
+        """Let a request wait for its model to be loaded at a backend, if there is room."""
+        assert self.residency is not None
+        waiting = self.residency.parked(backend, request.model)
+        if waiting >= max(self.rules.holding.most, 1):
+            del self._requests[request.number]
+            wait = self.residency.remaining(backend, request.model, now)
+            return rejections.load_awaited(request, waiting, wait)
+        self.residency.park(backend, request.model, request.number)
+        request.waits_at = backend
+        return Hold(request.number, math.inf)
+
+    def _resume(self, backend: int, released: list[int], there: bool, now: float) -> list[Action]:
+        """Route requests that have waited for a load, which their model is `there` after or not."""
+        actions: list[Action] = []
+        for number in released:
+            request = self._requests[number]
+            request.waits_at = AT_FRONTEND
+            if not there:
+                request.failed_loads += 1
+                request.tried += (backend,)
+                if request.failed_loads >= self.rules.retries.attempts:
+                    del self._requests[number]
+                    actions.append(rejections.not_loaded(request, self.availability.wait(now)))
+                    continue
+            actions.append(self._route(request, now))
+        return [*actions, *self._offer_at([backend], now)]
 
     def _choose(self, request: Request, candidates: Open, now: float) -> int:
         """Return an open edge by the policy; HOLD if it wants none, or there is none.
@@ -446,6 +577,8 @@ class Core:
             self.availability.candidates.sent(request.frontend, edge)
         if self.prompts is not None:
             request.prompt_at = self.prompts.sent(request.prompt, edge, backend)
+        if self.residency is not None:
+            request.copy = self.residency.sent(backend, request.model, now)
         if request.attempt == 1:
             self.tenants.charge(request.tenant)
         self.policy_runtime.reserve(self.workloads.shown[backend])
@@ -490,9 +623,15 @@ class Core:
             if frontend < 0:
                 break
             request = self.waiting_queue.first(frontend)
-            candidates = self.availability.candidates.of(frontend, request.tried, request.only)
-            edge = self._choose(request, candidates, now)
-            if edge < 0:
+            edge = self._edge(request, now)
+            if isinstance(edge, Wait | Refuse):
+                self.waiting_queue.take(request)
+                if isinstance(edge, Refuse):
+                    del self._requests[request.number]
+                    actions.append(rejections.not_loaded(request, edge.wait))
+                else:
+                    actions.append(self._park(request, edge.backend, now))
+            elif edge < 0:
                 refused.add(frontend)
             else:
                 self.waiting_queue.take(request)

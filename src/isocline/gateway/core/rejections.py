@@ -13,6 +13,8 @@ NONE_UP = "no backend is up"
 NONE_FOUND = f"{NONE_UP}: none has been discovered for this frontend"
 QUEUE_FULL = "waiting already"
 OVERDUE = "no backend had room within"
+NOT_LOADED = "no backend could load this model"
+LOAD_AWAITED = "waiting already for this model to be loaded"
 POLICY_FAILED = "the routing policy failed"
 LIMIT_REACHED = "rate limit reached"
 
@@ -35,6 +37,16 @@ def overdue(request: Request, now: float, wait: float) -> Reject:
     """Reject at the deadline; the first request still held has waited for `wait`, s."""
     waited = now - request.arrived
     return Reject(request.number, 504, f"{OVERDUE} {waited:.1f} s", wait)
+
+
+def not_loaded(request: Request, wait: float) -> Reject:
+    """Reject, as no backend could load the request's model; one may be asked after `wait`, s."""
+    return Reject(request.number, 503, f"{request.model!r:.100}: {NOT_LOADED}", wait)
+
+
+def load_awaited(request: Request, waiting: int, wait: float) -> Reject:
+    """Reject, as too many requests wait for the model to be loaded, for another `wait`, s."""
+    return Reject(request.number, 503, f"{counted(waiting, 'request')} {LOAD_AWAITED}", wait)
 
 
 def policy_failed(request: Request) -> Reject:

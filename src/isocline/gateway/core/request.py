@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import final
 
 from isocline.gateway.core.prompts import Prompt, PromptAtBackend
+from isocline.gateway.core.residency import Copy
 from isocline.gateway.core.tenants import Tenant
 
 AT_FRONTEND = -1  # in place of a backend
@@ -20,6 +21,7 @@ class Profile:
     prompt: Prompt | None = None  # None: it has none, or prompts are not read
     only: frozenset[int] | None = None  # backends it may go to; None: all of its frontend
     avoided: tuple[int, ...] = ()  # backends that it gets only if no other one is open
+    model: str = ""  # that it needs; empty: none, or models are not managed
 
 
 PLAIN = Profile()
@@ -48,3 +50,7 @@ class Request:
     latest: float = math.inf  # s: the deadline that an earlier core gave it, which holds here, too
     turned_away: bool = False  # its backend said that it is full, in the response under way
     deadline_entry: int = 0  # of the waiting queue; 0 if it is not held
+    model: str = ""  # that it needs; empty: none, or models are not managed
+    copy: Copy | None = None  # of the model, which it uses at its backend
+    waits_at: int = AT_FRONTEND  # backend at which it waits for a load of its model
+    failed_loads: int = 0  # for which it has waited

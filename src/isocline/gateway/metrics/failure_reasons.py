@@ -5,6 +5,7 @@
 | bad_request, unauthorized, no_frontend, too_large | was refused as it stood (400, 401, 404, 413) |
 | slow_request | took too long to come (408) |
 | no_backend, queue_full, held_too_long | found no place (503, 503, 504) |
+| model_not_loaded | needed a model that no backend could load, or too many waited for (503) |
 | policy_failed | had a policy that raised, or returned no edge (500) |
 | rate_limited | exceeded a limit of its API key (429) |
 | client_gone, client_slow | had a client that left, or did not take its response |
@@ -15,7 +16,9 @@ from isocline.gateway.access_log import CLIENT_GONE, Access
 from isocline.gateway.core.actions import Cause
 from isocline.gateway.core.rejections import (
     LIMIT_REACHED,
+    LOAD_AWAITED,
     NONE_UP,
+    NOT_LOADED,
     OVERDUE,
     POLICY_FAILED,
     QUEUE_FULL,
@@ -23,6 +26,8 @@ from isocline.gateway.core.rejections import (
 
 REASON_OF_WORDS = {
     NONE_UP: "no_backend",
+    LOAD_AWAITED: "model_not_loaded",
+    NOT_LOADED: "model_not_loaded",
     QUEUE_FULL: "queue_full",
     OVERDUE: "held_too_long",
     POLICY_FAILED: "policy_failed",
