@@ -377,7 +377,7 @@ def test_the_address_it_cannot_have_is_named(address: str) -> None:
         (["--fault", "error=abc"], "fault error: is 'abc'; give a share of the requests, from 0"),
         (["--fault", "error=["], "fault error: is '['; give a share"),
         (["--fault", "hang=true"], "fault hang: is True; give a share"),
-        (["--fault", "error=0.1 slow=3"], "known: error, garbage, hang, reset (a share of the re"),
+        (["--fault", "error=0.1 slow=3"], "known: error, garbage, hang, reset, load_error, load_h"),
         (["--fault", "error=0.1", "--fault", "error=0.2"], "error stands twice; give each once"),
         (["--fault", "slow"], "fault slow: by which factor? give it as slow=3"),
         (["--sizes", "lognormal:cv=0"], "--sizes 'lognormal:cv=0': lognormal: cv is 0.0; give"),

@@ -81,6 +81,29 @@ _SERVICE, _REQUESTS, _OTHER = group("Service"), group("Requests"), group("Report
     help="Tokens that this cache keeps or drops together.",
     needs="--cache-tokens",
 )
+@_SERVICE(
+    "--memory",
+    type=FACTOR,
+    metavar="M",
+    help="Memory for models that can be loaded, in the unit of their sizes.  [default: it loads "
+    "none]",
+    needs="--models",
+)
+@_SERVICE(
+    "--models",
+    "loadable",
+    metavar="MODELS",
+    help="Models that can be loaded, as in a system file: "
+    "'[{name: \"lora-*\", size: 0.1, load: 0.5}]'.",
+    needs="--memory",
+)
+@_SERVICE(
+    "--on-demand",
+    is_flag=True,
+    help="Load what requests ask for, and drop what was used the longest time ago; else by "
+    "/v1/load_lora_adapter and /v1/unload_lora_adapter alone.",
+    needs="--memory",
+)
 @partial(_options.seed_option, heading="Service")
 @_REQUESTS(
     "--listen", default="127.0.0.1:9001", show_default=True, metavar="HOST:PORT", help="Address."
@@ -130,14 +153,15 @@ _SERVICE, _REQUESTS, _OTHER = group("Service"), group("Requests"), group("Report
     "faults",
     multiple=True,
     metavar="NAME=X",
-    help="Inject a fault: error, garbage, hang or reset in this share of requests, slow by this "
-    "factor, or sick (/health answers 503); repeat for more.",
+    help="Inject a fault: error, garbage, hang or reset in this share of requests, load_error "
+    "or load_hang of loads, slow by this factor, or sick (/health answers 503); repeat for more.",
 )
 def command(
     curve_text: str,
     listen: str,
     sizes_text: str,
     faults: tuple[str, ...],
+    loadable: str | None,
     **options: object,
 ) -> None:
     """Emulate an OpenAI-compatible server with a given curve.
@@ -152,12 +176,14 @@ def command(
     from isocline.emulator import Faults, Settings, run
     from isocline.emulator.settings import parse_address
     from isocline.model.systemfile.one_curve import read_curve
+    from isocline.model.systemfile.some_models import read_models
 
     host, port = parse_address(listen)
     curve = read_curve(curve_text)
     settings = Settings(
         curve=curve,
         sizes=_sizes(sizes_text),
+        loadable=() if loadable is None else read_models(loadable, place="--models"),
         faults=Faults.parse(",".join(faults)) if faults else Faults(),
         **options,  # type: ignore[arg-type]
     )

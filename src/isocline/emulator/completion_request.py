@@ -64,7 +64,7 @@ def read_completion(body: bytes, chat: bool, settings: Settings) -> CompletionRe
     usage = isinstance(options, dict) and options.get("include_usage") is True
     return CompletionRequest(
         chat,
-        _model(data, settings.models),
+        _model(data, () if settings.loadable else settings.models),
         data["messages" if chat else "prompt"],
         prompt,
         output,

@@ -13,6 +13,7 @@ from isocline.emulator.completion_request import CompletionRequest
 from isocline.emulator.faults import Faults
 from isocline.emulator.generation import Generation, Generations
 from isocline.emulator.metrics import Metrics
+from isocline.emulator.models import ModelStore
 from isocline.emulator.prefix_cache import PrefixCache
 from isocline.emulator.settings import Settings
 from isocline.event_loop.clock import Clock
@@ -41,7 +42,12 @@ class Engine:
         self._rates = Rates(self.curve)
         self._generations = Generations(self._rate_at, settings.max_num_seqs, self.now())
         self.sharing = self._generations.sharing
-        self.metrics = Metrics(settings.listed_models[0], self.sharing)
+        self.models: ModelStore | None = None
+        if settings.memory is not None:
+            known = settings.loadable, settings.models, settings.on_demand
+            self.models = ModelStore(settings.memory, *known)
+        self.metrics = Metrics(settings.metrics_model, self.sharing, self._adapters())
+        self._in_service: list[tuple[str, Generation]] = []  # where models are loaded
         self._numpy = np.random.default_rng(settings.seed)
         held = settings.cache_tokens
         self._cache = None if held is None else PrefixCache(held, settings.block_size)
@@ -70,8 +76,11 @@ class Engine:
         work = size * (total if self.settings.unit == "tokens" else 1.0)
         return work, work * prefill / total
 
-    def submit(self, generation: Generation) -> None:
-        """Serve a request from now on."""
+    def submit(self, generation: Generation, model: str = "") -> None:
+        """Serve a request for a model from now on."""
+        if self.models is not None:
+            self._in_service = [it for it in self._in_service if not it[1].gone]
+            self._in_service.append((model, generation))
         self._generations.advance(self.now())
         self._generations.admit(generation)
         self._set()
@@ -85,8 +94,29 @@ class Engine:
 
     def wake(self) -> None:
         """Do what is due."""
-        self._last = self.now()
-        self._generations.advance(self._last)
+        self._last = now = self.now()
+        self._generations.advance(now)
+        if self.models is not None and self.models.ends <= now:
+            loaded = self.models.advance(now)
+            self.sharing.change(self._rate_at)
+            for then in loaded:
+                then()
+        self._set()
+
+    def models_in_use(self) -> set[str]:
+        """Models of the requests in service."""
+        return {model for model, it in self._in_service if not it.gone}
+
+    def load(self, name: str, then: Callable[[], None], on_demand: bool) -> None:
+        """Load a model, and call `then`; raises ApiError if that cannot be."""
+        assert self.models is not None
+        now = self.now()
+        self._generations.advance(now)
+        if on_demand:
+            self.models.demand(name, now, then, self.models_in_use())
+        else:
+            self.models.load(name, now, then)
+        self.sharing.change(self._rate_at)
         self._set()
 
     def set_faults(self, faults: Faults) -> None:
@@ -107,12 +137,22 @@ class Engine:
         """Serve no more."""
         self._alarm.close()
 
+    def _adapters(self) -> Callable[[], tuple[set[str], int, float]] | None:
+        """Facts for the metrics: models in service, how many are loaded, and s since 1970."""
+        store = self.models
+        if store is None:
+            return None
+        return lambda: (self.models_in_use(), len(store.resident), self.unix_time())
+
     def _rate_at(self, jobs: int) -> float:
+        if self.models is not None and self.models.ends < inf:
+            return 0.0  # it loads a model
         return self._rates.at(jobs) / self.faults.slow
 
     def _set(self) -> None:
         token = max(self._generations.next_token(), self._last + _STEP)
-        self._alarm.set(min(self.sharing.next_end(), token))
+        loaded = inf if self.models is None else self.models.ends
+        self._alarm.set(min(self.sharing.next_end(), token, loaded))
 
 
 @final

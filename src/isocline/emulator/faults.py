@@ -14,8 +14,8 @@ Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _SHARE = "a share of the requests, from 0 to 1"
 _WANTED = {"slow": "a factor above 0", "sick": "true or false"}
 _KNOWN = (
-    f"known: error, garbage, hang, reset ({_SHARE}), slow (a factor above 0), sick (true or "
-    "false); as error=0.1,slow=3,sick"
+    f"known: error, garbage, hang, reset, load_error, load_hang ({_SHARE}), slow (a factor above "
+    "0), sick (true or false); as error=0.1,slow=3,sick"
 )
 
 
@@ -35,6 +35,10 @@ class Faults(BaseModel):
     """The answer is no HTTP; the connection is closed after it."""
     error: Share = 0.0
     """Status 500 at once."""
+    load_error: Share = 0.0
+    """Status 500 to a call that loads a model."""
+    load_hang: Share = 0.0
+    """No answer to such a call, ever."""
     sick: bool = False
     """GET /health answers 503."""
 

@@ -17,7 +17,7 @@ import httptools
 from isocline.arguments import whole_number
 from isocline.emulator import orca, replies
 from isocline.emulator.answer import Answer, StreamedAnswer
-from isocline.emulator.completion_request import ApiError, read_completion
+from isocline.emulator.completion_request import ApiError, CompletionRequest, read_completion
 from isocline.emulator.engine import Engine
 from isocline.errors import IsoclineError
 from isocline.model.systemfile.one_curve import read_curve
@@ -65,17 +65,66 @@ def _complete(connection: "Connection", body: bytes, chat: bool) -> Answer | Non
         return None
     if happens() < faults.hang:
         return None
+    if engine.models is None or engine.models.serves(completion.model):
+        return _begin(connection, completion)
+    then = connection.later(lambda: _begin(connection, completion))
+    engine.load(completion.model, then, on_demand=True)
+    return None
+
+
+def _begin(connection: "Connection", completion: CompletionRequest) -> Answer:
+    """Serve a completion from now on."""
+    engine = connection.engine
+    faults, happens = engine.faults, engine.random.random
     kind = StreamedAnswer if completion.stream else Answer
     answer = kind(engine, completion, connection, cut=happens() < faults.reset)
-    engine.submit(answer)
+    engine.submit(answer, completion.model)
     if isinstance(answer, StreamedAnswer):
         answer.begin()
     return answer
 
 
 def _models(connection: "Connection", _: bytes) -> None:
-    names = connection.engine.settings.listed_models
-    connection.reply(200, replies.JSON, replies.models(names, connection.engine.started))
+    engine = connection.engine
+    names = engine.settings.listed_models if engine.models is None else engine.models.names
+    connection.reply(200, replies.JSON, replies.models(names, engine.started))
+
+
+def _load_adapter(connection: "Connection", body: bytes) -> Answer | None:
+    engine, name = connection.engine, _adapter_in(connection, body)
+    faults, happens = engine.faults, engine.random.random
+    if happens() < faults.load_error:
+        raise ApiError(500, "this error was asked for", "InternalServerError")
+    if happens() < faults.load_hang:
+        return None
+
+    def loaded() -> None:
+        said = f"Success: LoRA adapter '{name}' added successfully."
+        connection.reply(200, replies.TEXT, said.encode())
+
+    engine.load(name, connection.later(loaded), on_demand=False)
+    return None
+
+
+def _unload_adapter(connection: "Connection", body: bytes) -> None:
+    store, name = connection.engine.models, _adapter_in(connection, body)
+    assert store is not None
+    store.unload(name)
+    said = f"Success: LoRA adapter '{name}' removed successfully."
+    connection.reply(200, replies.TEXT, said.encode())
+
+
+def _adapter_in(connection: "Connection", body: bytes) -> str:
+    """Read the name of the adapter in a call."""
+    if connection.engine.models is None:
+        raise ApiError(404, "this server loads no models; start it with --memory", "NotFoundError")
+    try:
+        name = json.loads(body, parse_int=whole_number)["lora_name"]
+    except (ValueError, KeyError, TypeError):
+        name = None
+    if not isinstance(name, str):
+        raise ApiError(400, 'give the name of an adapter, as {"lora_name": "sql"}')
+    return name
 
 
 def _health(connection: "Connection", _: bytes) -> None:
@@ -117,6 +166,8 @@ _ROUTES: dict[str, dict[str, Handler]] = {
     "/v1/chat/completions": {"POST": _chat},
     "/v1/completions": {"POST": _completion},
     "/v1/models": {"GET": _models},
+    "/v1/load_lora_adapter": {"POST": _load_adapter},
+    "/v1/unload_lora_adapter": {"POST": _unload_adapter},
     "/health": {"GET": _health},
     "/metrics": {"GET": _metrics},
     "/faults": {"GET": _faults, "POST": _set_faults},
@@ -291,6 +342,18 @@ class Connection(asyncio.Protocol):
         without = self._current is not None and self._current.method == "HEAD"
         self.write(head if without else head + body)
         self.answered()
+
+    def later(self, answer: Callable[[], Answer | None]) -> Callable[[], None]:
+        """Return a call that gives the current request its answer, if it still waits for it."""
+        request = self._current
+
+        def given() -> None:
+            if self._current is request and self._transport is not None:
+                begun = answer()
+                if self._current is request:
+                    self._answer = begun
+
+        return given
 
     def refuse(self, problem: ApiError) -> None:
         """Answer the current request with an error."""

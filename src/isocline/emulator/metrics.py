@@ -1,6 +1,6 @@
 """GET /metrics, in vLLM's names (vLLM, "Production Metrics"), and one that says what it is."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -22,10 +22,18 @@ class Metrics:
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 
-    def __init__(self, model: str, sharing: ProcessorSharing) -> None:
+    def __init__(
+        self,
+        model: str,
+        sharing: ProcessorSharing,
+        adapters: Callable[[], tuple[set[str], int, float]] | None = None,
+    ) -> None:
+        """Initialise; `adapters` tells those in service, how many are loaded, and the time, s."""
         self._registry = CollectorRegistry()
         labels = {"model_name": model, "engine": "0"}
         self._registry.register(_Workload(labels, sharing))
+        if adapters is not None:
+            self._registry.register(_Adapters(adapters))
 
         def counter(name: str, what: str) -> Counter:
             return Counter(name, what, _LABELS, registry=self._registry).labels(**labels)
@@ -72,3 +80,18 @@ class _Workload(Collector):
         family = GaugeMetricFamily(f"vllm:num_requests_{state}", what, labels=_LABELS)
         family.add_metric([self._labels[name] for name in _LABELS], value)
         return family
+
+
+@final
+class _Adapters(Collector):
+    """vLLM's gauge of adapters: its labels are the facts, its value is when they were so."""
+
+    def __init__(self, adapters: Callable[[], tuple[set[str], int, float]]) -> None:
+        self._adapters = adapters
+
+    def collect(self) -> Iterable[Metric]:
+        running, loaded, now = self._adapters()
+        names = ("max_lora", "running_lora_adapters", "waiting_lora_adapters")
+        family = GaugeMetricFamily("vllm:lora_requests_info", "Adapters in service.", labels=names)
+        family.add_metric([str(loaded), ",".join(sorted(running)), ""], now)
+        yield family

@@ -10,6 +10,7 @@ from isocline.emulator.completion_request import ApiError, CompletionRequest
 # Written once: the text of a token says nothing, and no request needs another.
 TOKEN = " token"
 JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
 EVENTS = "text/event-stream; charset=utf-8"
 LAST_CHUNK = b"0\r\n\r\n"
 DONE = b"data: [DONE]\n\n"

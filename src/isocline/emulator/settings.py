@@ -7,6 +7,7 @@ from isocline.emulator.faults import Faults
 from isocline.errors import UsageError
 from isocline.model.curves import Curve
 from isocline.model.endpoint import port_problem, shown
+from isocline.model.residency import Model
 from isocline.model.traffic import DeterministicSizes, Sizes
 
 
@@ -34,6 +35,9 @@ class Settings:
     max_num_seqs: int | None = None  # requests that run at a time; others wait
     cache_tokens: int | None = None  # of prompts, which the prefix cache holds; None: it has none
     block_size: int = 16  # tokens that the cache keeps or drops together
+    memory: float | None = None  # for the models in `loadable`; None: it loads none
+    loadable: tuple[Model, ...] = ()  # models that can be loaded, beside those of `models`
+    on_demand: bool = False  # load what requests ask for; else by calls alone
     orca: Literal["text", "json", "off"] = "off"  # form of the load report if none is asked for
     orca_counts: Literal["waiting", "all"] = "waiting"  # jobs it tells of, see `emulator.orca`
     seed: int = 0
@@ -41,8 +45,13 @@ class Settings:
 
     @property
     def listed_models(self) -> tuple[str, ...]:
-        """The names that `/v1/models` shows, at least one."""
-        return self.models or (DEFAULT_MODEL,)
+        """The names that `/v1/models` shows from the start."""
+        return self.models or (() if self.loadable else (DEFAULT_MODEL,))
+
+    @property
+    def metrics_model(self) -> str:
+        """The name of the model in metrics."""
+        return self.models[0] if self.models else DEFAULT_MODEL
 
     def __post_init__(self) -> None:
         if self.cache_tokens is not None and (self.unit == "jobs" or self.prefill == 0.0):
@@ -50,6 +59,12 @@ class Settings:
                 "a prefix cache saves prefill, and a prompt is no work here; "
                 "give --prefill above 0, and a curve in tokens/s"
             )
+        if bool(self.loadable) != (self.memory is not None):
+            raise UsageError("models that can be loaded need memory; give --memory and --models")
+        if self.memory is not None and not self.memory > 0:
+            raise UsageError(f"memory is {self.memory}; give a number above 0")
+        if self.on_demand and not self.loadable:
+            raise UsageError("nothing can be loaded on demand; give --memory and --models")
         for name in ("output_tokens", "max_model_len", "max_num_seqs", "block_size"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -243,8 +243,8 @@ class Machine(RuleBasedStateMachine):
 
 TestResidency = Machine.TestCase
 TestResidency.settings = settings(
-    max_examples=40,
-    stateful_step_count=50,
+    max_examples=15,
+    stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
