@@ -287,8 +287,8 @@ def test_requests_are_never_more_than_the_level() -> None:
             most = [0]
             admit = server.engine.submit
 
-            def submit(generation):  # type: ignore[no-untyped-def]
-                admit(generation)
+            def submit(generation, model=""):  # type: ignore[no-untyped-def]
+                admit(generation, model)
                 most.append(server.engine.sharing.running)
 
             server.engine.submit = submit  # type: ignore[method-assign]

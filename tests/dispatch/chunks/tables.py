@@ -61,7 +61,10 @@ def manifest(path: Path, entries: Sequence[tuple[int, int, str, int]]) -> str:
             {"name": "file_size_in_bytes", "type": "long"},
         ],
     }
-    fields = [{"name": "status", "type": "int"}, {"name": "data_file", "type": file}]
+    fields: list[dict[str, Any]] = [
+        {"name": "status", "type": "int"},
+        {"name": "data_file", "type": file},
+    ]
     records: list[Any] = [
         {
             "status": status,
