@@ -284,6 +284,26 @@ def test_requests_find_their_frontend_and_a_drain_lets_them_end(tmp_path: Path) 
         ]
 
 
+def test_a_second_signal_ends_requests_and_envoy(tmp_path: Path) -> None:
+    async def scenario(live: Live, backend: Counting) -> None:
+        asked = asyncio.create_task(once(live.port, "/hang", "h"))
+        await soon(lambda: backend.executed, "it does not arrive")
+        live.process.terminate()
+        await soon(lambda: "stopping: " in live.said, "it does not stop")
+        live.process.terminate()
+        assert (await asked)[0] == BROKEN
+
+    with counting(tmp_path, "fast") as backends:
+        content = system(backends, {"fast": FAST}, drain=600.0)
+        with plane(tmp_path, content) as live:
+            envoy = envoy_of(live)
+            run(scenario(live, backends[0]))
+            assert live.process.wait(SECONDS) != 0
+            live.process.returncode = 0  # `plane` expects this of one that it asks to end
+            assert not alive(envoy)
+            assert "Envoy was" not in live.said
+
+
 async def _post(port: int, document: dict[str, str]) -> int:
     client = await connect(port)
     body = json.dumps(document).encode()

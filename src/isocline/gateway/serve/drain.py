@@ -6,12 +6,15 @@ signal aborts them.
 """
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import final
+from typing import Any, final
 
 from isocline.gateway.serve.log import LOG
-from isocline.gateway.serve.single_worker import Workers
 from isocline.structured_log import event
+
+Stop = Callable[[float], Coroutine[Any, Any, None]]
+"""Has requests in flight finish within so many s, then ends; a second call may shorten that."""
 
 
 @final
@@ -29,11 +32,11 @@ class Drain:
         """Wait for the first stop signal."""
         await self._first.wait()
 
-    async def run(self, workers: Workers, delay: float, grace: float) -> bool:
-        """Stop the workers; returns False if a second signal aborted requests.
+    async def run(self, stop: Stop, delay: float, grace: float) -> bool:
+        """Stop what serves; returns False if a second signal aborted requests.
 
         Args:
-            workers: Workers that serve.
+            stop: Stops it.
             delay: Time for which the workers still accept requests, s.
             grace: Time that requests then in flight have to finish, s.
         """
@@ -41,12 +44,12 @@ class Drain:
         what = "stopping: requests in flight have %g s to finish; a second signal aborts them"
         LOG.info(what, grace, extra=event("stopping", seconds=grace))
         loop = asyncio.get_running_loop()
-        stopping = loop.create_task(workers.stop(grace))
+        stopping = loop.create_task(stop(grace))
         second = loop.create_task(self._second.wait())
         await asyncio.wait([stopping, second], return_when=asyncio.FIRST_COMPLETED)
         hurried = self._second.is_set()
         if hurried and not stopping.done():
-            await workers.stop(0.0)
+            await stop(0.0)
         await stopping
         second.cancel()
         LOG.info("stopped", extra=event("stopped", hurried=hurried))

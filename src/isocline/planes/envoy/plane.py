@@ -7,7 +7,6 @@ changes goes through files that it watches (`configuration`).
 
 import asyncio
 import math
-import signal
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack, suppress
@@ -25,9 +24,18 @@ from isocline.gateway.discovery.discovery import Discovery
 from isocline.gateway.file_stamps import KnownFiles
 from isocline.gateway.serve.addresses import ListenAddress
 from isocline.gateway.serve.config import Overrides, Serving
+from isocline.gateway.serve.drain import Drain
 from isocline.gateway.serve.from_file import SystemFile, opened, serving_of
 from isocline.gateway.serve.learned_curves import LearnedCurves
 from isocline.gateway.serve.learned_curves_file import LearnedFile, known_curves
+from isocline.gateway.serve.lifecycle import (
+    FILE_PERIOD,
+    Reloads,
+    Tasks,
+    allow_connections,
+    handle_signals,
+    regularly,
+)
 from isocline.gateway.serve.log import LOG
 from isocline.gateway.serve.operations import came_and_left, log_notes, read_at_start, summary
 from isocline.gateway.serve.ports import reserve
@@ -47,7 +55,6 @@ from isocline.planes.envoy.statistics import Attempt, Checked, Event, Pipe
 from isocline.planes.envoy.support import require_supported, same_addresses
 from isocline.structured_log import event
 
-_FILE_PERIOD = 1.0  # s between two checks for changed files
 _NAMES_PERIOD = 5.0  # s between two look-ups of backends' names
 _PRICES_PERIOD = 0.05  # s between two tables of prices: 0.1 ms each for 2 backends
 
@@ -71,6 +78,7 @@ def run(path: Path, overrides: Overrides, binary: Path, started: Started) -> Non
     require_supported(served(file.document, found), serving)
     log_notes(serving)
     rehearse(serving)
+    allow_connections()
     with tempfile.TemporaryDirectory(prefix="isocline-envoy-") as folder, ExitStack() as ports:
         listeners, kept = reserve(serving.proxy.listeners)
         ports.enter_context(kept)
@@ -162,11 +170,10 @@ class _Plane:
         self._numbers: dict[str, int] = {}  # of backends, by name
         self._health = Health()
         self._learned_file = LearnedFile()
-        self._reload = asyncio.Event()
-        self._reread = False  # whether the next reload reads the file
+        self._reloads = Reloads()
         self._moved = False  # whether a backend has another address
-        self._discovery = Discovery(self._reload.set, found)
-        self._stop, self._hurry = asyncio.Event(), asyncio.Event()
+        self._discovery = Discovery(self._reloads.others_changed, found)
+        self._drain = Drain()
         client = AdminClient(folder.admin)
         # A listener that has changed keeps its connections as long as a request may last.
         longest = str(math.ceil(serving.proxy.times.total))
@@ -177,10 +184,7 @@ class _Plane:
 
     async def run(self, started: Started) -> bool:
         """Serve; returns False if a second signal aborted requests."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self._file_changed)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled)
+        handle_signals(self._reloads.file_changed, self._drain.signalled)
         admin: PlaneAdmin | None = None
         try:
             await self._start()
@@ -189,18 +193,28 @@ class _Plane:
             address = admin.address if admin else None
             started(self._serving, listeners, address, f"Envoy, {self._pricing.says}")
             self._discovery.use(self._serving.discover, self._serving.path.parent)
-            tasks = [loop.create_task(each) for each in self._tasks()]
-            stop = loop.create_task(self._stop.wait())
-            await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            changes = Tasks(
+                self._reloads.watch(self._files.changed),
+                self._reloads.carry_out(self._read_again, self._follow),
+                regularly(lambda: FILE_PERIOD, self._reopen_log),
+                regularly(lambda: _NAMES_PERIOD, self._look_up_again),
+            )
+            serves = Tasks(
+                self._envoy.keep_running(self._lost),
+                regularly(lambda: _PRICES_PERIOD, self._price),
+                regularly(self._learning_period, self._write_learned),
+            )
+            await serves.until(changes.until(self._drain.requested()))
+            changes.cancel()
             if admin is not None:
                 admin.draining = True
             await self._discovery.close()
-            drained = await self._drain()
-            for task in (stop, *tasks):
-                task.cancel()
-            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(outcome, Exception):
-                    raise outcome  # a defect of ours
+            await self._envoy.announce()
+            serving = self._serving
+            drained = await self._drain.run(self._end, serving.drain_delay, serving.drain)
+            serves.cancel()
+            await changes.ended()
+            await serves.ended()
             await self._write_learned()
             return drained
         finally:
@@ -210,16 +224,6 @@ class _Plane:
             if self._pipe is not None:
                 self._pipe.close()
             self._pricing.close()
-
-    def _tasks(self) -> list[Coroutine[None, None, None]]:
-        return [
-            self._envoy.keep_running(self._lost),
-            self._watch_files(),
-            self._watch_names(),
-            self._reload_on_request(),
-            self._price(),
-            self._keep_learned(),
-        ]
 
     # Start and stop
 
@@ -249,30 +253,12 @@ class _Plane:
         await admin.start()
         return admin
 
-    def _signalled(self) -> None:
-        (self._hurry if self._stop.is_set() else self._stop).set()
-
-    async def _drain(self) -> bool:
-        """Let requests under way end; returns whether they have, unless a signal cut them."""
-        delay, grace = self._serving.drain_delay, self._serving.drain
-        await self._envoy.announce()
-        if delay:
-            what = "draining: requests are accepted for %g s more; a second signal stops at once"
-            LOG.info(what, delay, extra=event("draining", seconds=delay))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), delay)
-        what = "stopping: requests in flight have %g s to finish; a second signal aborts them"
-        LOG.info(what, grace, extra=event("stopping", seconds=grace))
-        loop = asyncio.get_running_loop()
-        draining = loop.create_task(self._envoy.drain(grace))
-        hurry = loop.create_task(self._hurry.wait())
-        await asyncio.wait([draining, hurry], return_when=asyncio.FIRST_COMPLETED)
-        hurried = self._hurry.is_set()
-        for task in (draining, hurry):
-            task.cancel()
-        await asyncio.gather(draining, hurry, return_exceptions=True)
-        LOG.info("stopped", extra=event("stopped", hurried=hurried))
-        return not hurried
+    async def _end(self, grace: float) -> None:
+        """End Envoy once requests under way have, or after `grace` s."""
+        if grace:
+            await self._envoy.drain(grace)
+        else:
+            await self._envoy.stop()
 
     # Attempts and prices
 
@@ -321,18 +307,14 @@ class _Plane:
         self._core.all_lost(time())
 
     async def _price(self) -> None:
-        while True:
-            await asyncio.sleep(_PRICES_PERIOD)
-            now = time()
-            self._noticed(self._core.tick(now))
-            self._core.look(now)
-            self._pricing.write(self._core)
+        now = time()
+        self._noticed(self._core.tick(now))
+        self._core.look(now)
+        self._pricing.write(self._core)
 
-    async def _keep_learned(self) -> None:
-        while True:
-            learning = self._serving.learning
-            await asyncio.sleep(learning.every if learning else _FILE_PERIOD)
-            await self._write_learned()
+    def _learning_period(self) -> float:
+        learning = self._serving.learning
+        return learning.every if learning else FILE_PERIOD
 
     async def _write_learned(self) -> None:
         learned = self._core.learned()
@@ -363,46 +345,36 @@ class _Plane:
 
     # Changes
 
-    async def _watch_files(self) -> None:
-        while True:
-            await asyncio.sleep(_FILE_PERIOD)
-            if await asyncio.to_thread(self._files.changed):
-                self._file_changed()
-            log = self._serving.access_log
-            if log not in (None, "-") and not await asyncio.to_thread(Path(log).exists):
-                with suppress(AdminError):
-                    await self._envoy.admin.post("/reopen_logs")
+    async def _reopen_log(self) -> None:
+        """Have Envoy open the access log again if it was moved away."""
+        log = self._serving.access_log
+        if log not in (None, "-") and not await asyncio.to_thread(Path(log).exists):
+            with suppress(AdminError):
+                await self._envoy.admin.post("/reopen_logs")
 
-    async def _watch_names(self) -> None:
-        while True:
-            await asyncio.sleep(_NAMES_PERIOD)
-            before = dict(self._addresses)
-            addresses, _ = await asyncio.to_thread(resolved, self._serving.proxy.backends)
-            if before | addresses != before:
-                self._moved = True
-                self._reload.set()
+    async def _look_up_again(self) -> None:
+        """Look for other addresses of backends."""
+        before = dict(self._addresses)
+        addresses, _ = await asyncio.to_thread(resolved, self._serving.proxy.backends)
+        if before | addresses != before:
+            self._moved = True
+            self._reloads.others_changed()
 
-    def _file_changed(self) -> None:
-        self._reread = True
-        self._reload.set()
+    async def _read_again(self) -> bool:
+        return await self._done(self._serve_file())
 
-    async def _reload_on_request(self) -> None:
-        while True:
-            await self._reload.wait()
-            self._reload.clear()
-            rereads, self._reread = self._reread, False
-            if rereads and await self._done(self._read_again()):
-                continue
-            if self._moved or self._discovery.found != self._found:
-                await self._done(self._serve(self._fixed.file))
+    async def _follow(self) -> bool:
+        if not self._moved and self._discovery.found == self._found:
+            return True
+        return await self._done(self._serve(self._fixed.file))
 
     async def _done(self, change: Coroutine[None, None, None]) -> bool:
         try:
             await change
         except AdminError as error:  # it is being started again, with the files as they are
             LOG.warning("%s; the change is made once Envoy serves", error)
-            self._file_changed()
-            await asyncio.sleep(_FILE_PERIOD)
+            self._reloads.file_changed()
+            await asyncio.sleep(FILE_PERIOD)
             return True
         except (IsoclineError, OSError) as error:
             fields = event("reload.failed", problem=str(error))
@@ -410,7 +382,7 @@ class _Plane:
             return False
         return True
 
-    async def _read_again(self) -> None:
+    async def _serve_file(self) -> None:
         file = await asyncio.to_thread(opened, self._serving.path)
         await self._serve(file)
         self._files.read(self._serving.sources)

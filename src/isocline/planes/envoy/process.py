@@ -112,13 +112,15 @@ class EnvoyProcess:
         self._complaint, self._serves = "", True
 
     async def keep_running(self, lost: Callable[[], None]) -> None:
-        """Start it again whenever it ends; `lost` is called when it has. Runs until cancelled."""
+        """Start it again whenever it ends by itself; `lost` is called when it has."""
         backoff = Backoff(_FIRST, _LONGEST)
         while True:
             began = monotonic()
             process = self._process
             assert process is not None
             await process.wait()
+            if self._stopping:
+                return
             lost()
             if monotonic() - began > _PROVEN:
                 backoff.reset()
