@@ -19,6 +19,7 @@ for name in (
     "gateway_workers",
     "gateway_proxy",
     "endpoint_picker",
+    "three_envoys",
     "emulator_and_load",
 ):
     if importlib.util.find_spec(f"benchmarks.{name}"):
