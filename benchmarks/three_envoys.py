@@ -39,7 +39,8 @@ from isocline.loadgen import LoadSettings, Schedule
 from isocline.loadgen.tally import Tally
 from isocline.loadgen.workers import WORKER, Sent
 from isocline.model.fleet import RoutingSystem
-from isocline.simulate.common.statistics.intervals import Estimate, interval
+from isocline.simulate.common.estimate import Estimate
+from isocline.simulate.common.statistics.intervals import interval
 from isocline.subprocesses.supervise import Child, answers
 from isocline.theory.routing.equilibrium import fluid_optimum
 

@@ -27,6 +27,7 @@ class Backend:
     Attributes:
         refuses: Whether it answers 500 to all else.
         breaks: Whether it resets connections in the middle of a body.
+        slow: Time that it takes to answer on /health, s.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Backend:
     ill: bool = False
     refuses: bool = False
     breaks: bool = False
+    slow: float = 0.0
     held: list[str] = field(default_factory=list)
     release: threading.Event = field(default_factory=threading.Event)
 
@@ -48,6 +50,8 @@ class Backend:
         return [f"127.0.0.1:{self.port}"] if self.known_by_address else []
 
     def answer(self, path: str) -> int:
+        if path == "/health":
+            self.release.wait(self.slow)
         if path == "/hold":
             self.held.append(path)
             assert self.release.wait(SECONDS)

@@ -211,6 +211,33 @@ def test_health_is_said_and_decides_whether_the_plane_is_ready(tmp_path: Path) -
             run(scenario(live, backends[0]))
 
 
+def test_a_frontend_whose_backends_are_all_replaced_goes_on(tmp_path: Path) -> None:
+    """New backends get nothing until Envoy has checked them, which here takes a second."""
+
+    async def scenario(live: Live, backends: list[Backend]) -> None:
+        over = asyncio.Event()
+
+        async def keep_getting() -> Counter[int]:
+            found: Counter[int] = Counter()
+            while not over.is_set():
+                found[(await once(live.port, "/", "g", "GET"))[0]] += 1
+            return found
+
+        asking = asyncio.create_task(keep_getting())
+        for one in (backends[1], backends[0]):
+            await live.rewrite(_system([one], health=health))
+            assert await _answers(live.port, 5) == {one.name}
+        over.set()
+        assert set(await asking) == {200}
+
+    health = {"every": 0.2, "timeout": 60.0}
+    with served("one", "two") as backends:
+        for it in backends:
+            it.slow = 1.0
+        with plane(tmp_path, _system(backends[:1], health=health)) as live:
+            run(scenario(live, backends))
+
+
 def _ready(live: Live) -> tuple[int, list[str]]:
     try:
         answer = urlopen(f"http://127.0.0.1:{live.admin}/ready", timeout=SECONDS)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import aiohttp
 
 from isocline.errors import IsoclineError
+from isocline.planes.envoy.addresses import Address
 
 _PATIENCE = aiohttp.ClientTimeout(total=5.0)
 
@@ -47,6 +48,19 @@ class AdminClient:
     async def texts(self, pattern: str) -> dict[str, str]:
         """Return texts, such as versions, in the same way; raises AdminError."""
         return {it["name"]: it["value"] for it in await self._stats(pattern, "TextReadouts")}
+
+    async def healthy(self) -> dict[str, set[Address]]:
+        """Return the healthy endpoints of each cluster; raises AdminError."""
+        clusters = json.loads(await self.get("/clusters?format=json"))["cluster_statuses"]
+        return {
+            it["name"]: {
+                Address(at["address"], at["port_value"])
+                for host in it.get("host_statuses", [])
+                if not any(key.startswith("failed_") for key in host.get("health_status", {}))
+                for at in (host["address"]["socket_address"],)
+            }
+            for it in clusters
+        }
 
     async def _stats(self, pattern: str, kind: str) -> list[dict[str, Any]]:
         text = await self.get(f"/stats?format=json&type={kind}&filter={quote(pattern)}")

@@ -1,15 +1,16 @@
 """Configuration of a running Envoy: files that it watches, written so that no request is lost.
 
 A change is made in three steps, each seen by Envoy before the next: endpoints and clusters with
-those of before still among them; routes and certificates; then clusters without the old ones. A
-route never names a cluster that is not there.
+those of before still among them; routes and certificates; then without the old ones. A route never
+names a cluster that is not there. Old endpoints stay where no new one is known to be healthy: Envoy
+sends nothing to one that it has not checked yet.
 """
 
 import asyncio
 import itertools
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from time import monotonic
 from typing import Any, final
@@ -22,6 +23,7 @@ from isocline.planes.envoy.bootstrap import Folder, bootstrap, files
 from isocline.planes.envoy.clusters import Balancing
 
 _PATIENCE = 30.0  # s for Envoy to follow a change; usually 0.05
+_UNWELL = 5.0  # s for one of a frontend's new backends to become healthy, if all are new
 _LOOK = 0.02  # s between looks
 _VERSIONS = "version_text$"
 # Clusters whose backends are being checked for the first time, and listeners that wait for routes.
@@ -66,7 +68,11 @@ class Configuration:
         if not changed:
             return False
         try:
-            for step in self._steps(changed, before):
+            kept = await self._without_healthy(changed, before) if serving.checks.health else []
+            first, *others = self._steps(changed, before, kept)
+            await self._follow(first)
+            await self._until_healthy({path: changed[path] for path in kept})
+            for step in others:
                 await self._follow(step)
         except RefusedError:
             self._put({path: it for path, it in before.items() if path in changed})
@@ -76,19 +82,50 @@ class Configuration:
             path.unlink(missing_ok=True)
         return True
 
-    def _steps(
+    async def _without_healthy(
         self, changed: Mapping[Path, dict[str, Any]], before: Mapping[Path, dict[str, Any]]
+    ) -> list[Path]:
+        """Files of endpoints none of which is healthy now, though one of before is."""
+        healthy = await self._admin.healthy()
+        return [
+            path
+            for path, document in changed.items()
+            if _is_of_endpoints(path)
+            and path in before
+            and not _endpoints(document) & healthy.get(_cluster(document), set())
+            and _endpoints(before[path]) & healthy.get(_cluster(document), set())
+        ]
+
+    async def _until_healthy(self, changed: Mapping[Path, dict[str, Any]]) -> None:
+        """Wait until each frontend has a healthy backend, as far as there is one."""
+        end = monotonic() + _UNWELL
+        while monotonic() < end:
+            healthy = await self._admin.healthy() if changed else {}
+            if all(
+                _endpoints(it) & healthy.get(_cluster(it), set()) or not _endpoints(it)
+                for it in changed.values()
+            ):
+                return
+            await asyncio.sleep(_LOOK)
+
+    def _steps(
+        self,
+        changed: Mapping[Path, dict[str, Any]],
+        before: Mapping[Path, dict[str, Any]],
+        kept: Sequence[Path],
     ) -> list[dict[Path, dict[str, Any]]]:
+        """Files to be written one after the other; of `kept` the old endpoints stay at first."""
         clusters = self._folder.clusters
-        names = [path for path in changed if path.name.startswith("endpoints-")]
-        first = {path: changed[path] for path in names}
+        first = {path: it for path, it in changed.items() if _is_of_endpoints(path)}
         last: dict[Path, dict[str, Any]] = {}
+        for path in kept:
+            first[path] = _with_old_endpoints(changed[path], before[path])
+            last[path] = _without(changed[path])
         if clusters in changed:
             both = _with_old(changed[clusters], before[clusters])
             first[clusters] = both
             if len(both["resources"]) > len(changed[clusters]["resources"]):
-                version = f"{changed[clusters]['version_info']}-without"
-                last[clusters] = {**changed[clusters], "version_info": version}
+                last[clusters] = _without(changed[clusters])
         rest = {path: it for path, it in changed.items() if path not in first}
         return [step for step in (first, rest, last) if step]
 
@@ -144,3 +181,37 @@ def _with_old(now: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     names = {it["name"] for it in resources}
     old = [it for it in before["resources"] if it["name"] not in names]
     return {**now, "resources": [*resources, *old]}
+
+
+def _without(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Document of the last step, with a version of its own."""
+    return {**document, "version_info": f"{document['version_info']}-without"}
+
+
+def _is_of_endpoints(path: Path) -> bool:
+    return path.name.startswith("endpoints-")
+
+
+def _cluster(document: Mapping[str, Any]) -> str:
+    name: str = document["resources"][0]["cluster_name"]
+    return name
+
+
+def _entries(document: Mapping[str, Any]) -> dict[Address, dict[str, Any]]:
+    """Endpoints in a file, by address."""
+    found = {}
+    for it in document["resources"][0]["endpoints"][0]["lb_endpoints"]:
+        at = it["endpoint"]["address"]["socket_address"]
+        found[Address(at["address"], at["port_value"])] = it
+    return found
+
+
+def _endpoints(document: Mapping[str, Any]) -> Set[Address]:
+    return _entries(document).keys()
+
+
+def _with_old_endpoints(now: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Endpoints of a change, with those of before that it leaves out."""
+    (resource,) = now["resources"]
+    both = [*(_entries(before) | _entries(now)).values()]
+    return {**now, "resources": [{**resource, "endpoints": [{"lb_endpoints": both}]}]}
