@@ -104,7 +104,7 @@ def command(
         document = serving_document(serving, carrier.lacking())
         _output.show_json(document | {"discover": discovered})
     else:
-        _output.show(serving_report(serving, carrier.lacking()))
+        _output.show(serving_report(serving, carrier.lacking(), carrier.scheme))
 
 
 @final
@@ -115,12 +115,14 @@ class _Plane(NamedTuple):
         run: Serves.
         check: Returns remarks of `--check` on a file.
         lacking: Settings that it does not have, as `serving_document` takes them.
+        scheme: Of the addresses at which it listens without TLS.
         fit: Returns what fits the settings of a file to it; None: it takes them as they are.
     """
 
     run: "Callable[[Path, Overrides, Path | None], None]"
     check: "Callable[[Path, Serving, Found, Path | None], Sequence[str]]"
-    lacking: "Callable[[], Collection[str]]" = tuple
+    lacking: "Callable[[], Collection[str]]" = lambda: ("picker",)
+    scheme: str = "http"
     fit: "Callable[[], Fit] | None" = None
 
 
@@ -166,10 +168,16 @@ def _lacking_envoy() -> "Collection[str]":
     return LACKING
 
 
+def _lacking_picker() -> "Collection[str]":
+    from isocline.planes.picker.support import LACKING
+
+    return LACKING
+
+
 _PLANES = {
     "built-in": _Plane(_run_built_in, lambda *_: ()),
     "envoy": _Plane(_run_envoy, _check_envoy, _lacking_envoy),
-    "picker": _Plane(_run_picker, lambda *_: (), fit=_fit_picker),
+    "picker": _Plane(_run_picker, lambda *_: (), _lacking_picker, "grpc", _fit_picker),
 }
 
 

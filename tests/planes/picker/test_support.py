@@ -158,3 +158,15 @@ def test_a_check_of_a_file_is_for_its_plane(tmp_path: Path) -> None:
     refused = CliRunner().invoke(main, [*line, "--plane", "picker"])
     assert refused.exit_code == 2
     assert "ADDRESS:PORT" in refused.stderr
+
+
+def test_a_check_shows_what_a_picker_does(tmp_path: Path) -> None:
+    line = ["serve", str(written(tmp_path, content())), "--check"]
+    shown = {
+        plane: {row[:13].rstrip(): row[13:] for row in run.stdout.splitlines()}
+        for plane in ("built-in", "picker")
+        if (run := CliRunner().invoke(main, [*line, "--plane", plane])).exit_code == 0
+    }
+    assert shown["picker"]["listen"] == "default grpc://127.0.0.1:0"
+    assert set(shown["picker"]) - set(shown["built-in"]) == {"picker"}
+    assert {"retries", "times", "tracing"} <= set(shown["built-in"]) - set(shown["picker"])

@@ -34,6 +34,17 @@ _OF_BACKENDS = {
     "keep_host": "have the gateway rewrite Host: a picker changes nothing of a request",
 }
 
+# Keys of the document of `isocline serve --check` that are not shown, as they do not apply.
+LACKING = frozenset(
+    {
+        *_KEYS,
+        *(f"rules.{key}" for key in _KEYS),
+        *(f"{group}.{name}" for group, names in _PARTS.items() for name in names),
+        *(f"backends.{key}" for key in _OF_BACKENDS),
+        *("frontends.resend_unanswered", "compiled"),
+    }
+)
+
 
 def fit(served: Served, serving: Serving) -> Serving:
     """Settings as a picker serves them.

@@ -84,12 +84,15 @@ def serving_document(serving: Serving, lacking: Collection[str] = ()) -> dict[st
     return _without(document, lacking)
 
 
-def serving_report(serving: Serving, lacking: Collection[str] = ()) -> RenderableType:
+def serving_report(
+    serving: Serving, lacking: Collection[str] = (), scheme: str = "http"
+) -> RenderableType:
     """Report of all settings in force: tables of frontends and backends, then lines.
 
     Args:
         serving: The settings.
         lacking: As of `serving_document`.
+        scheme: Of the listeners without TLS.
     """
     frontends: list[Column[FrontendRow]] = [
         names("frontend", "name"),
@@ -112,7 +115,7 @@ def serving_report(serving: Serving, lacking: Collection[str] = ()) -> Renderabl
         Text(),
         table("backends", backends, _backends(serving)),
         Text(),
-        *(Text(line) for key, line in _lines(serving, rows, lacking) if key not in lacking),
+        *(Text(line) for key, line in _lines(serving, rows, lacking, scheme) if key not in lacking),
     )
 
 
@@ -212,12 +215,12 @@ def _settings(group: Any) -> dict[str, Any]:
 
 
 def _lines(
-    serving: Serving, frontends: Sequence[FrontendRow], lacking: Collection[str]
+    serving: Serving, frontends: Sequence[FrontendRow], lacking: Collection[str], scheme: str
 ) -> Iterator[tuple[str, str]]:
     """Yield lines of the report, each with its key in the document."""
     proxy, learning, health = serving.proxy, serving.learning, serving.checks.health
     listeners = [
-        f"{it.name} {'https' if it.tls else 'http'}://{it.host}:{it.port}" for it in proxy.listeners
+        f"{it.name} {scheme}{'s' if it.tls else ''}://{it.host}:{it.port}" for it in proxy.listeners
     ]
     rules, times, sizes = (
         _without(_settings(group), _below(key, lacking))
