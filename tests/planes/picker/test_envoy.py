@@ -9,10 +9,12 @@ from threading import Event
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
+from tests.deploy.promql import DEPLOY
 from tests.gateway.proxies import refusing_port
 from tests.live.processes import Counting, Live, counting, serving, system, until, write
-from tests.planes.picker.envoys import Envoy, envoy
+from tests.planes.picker.envoys import Envoy, configured, envoy
 from tests.running import running
 
 PICKER = {"conformance": True}
@@ -219,3 +221,32 @@ def test_attempts_go_down_the_list_of_endpoints(tmp_path: Path) -> None:
             assert answered[SERVED] in [f"127.0.0.1:{port}" for port in ports[1:]]
         until(lambda: live.in_flight == 0, lambda: "requests are counted that are over")
         assert live.statistics["backends"][0]["failures"] == {"reset": 5}
+
+
+def test_the_envoy_of_a_trial_asks_the_picker_alone_and_falls_back(tmp_path: Path) -> None:
+    """No client chooses where its request goes, even where no picker does."""
+    with ExitStack() as stack:
+        backends = stack.enter_context(counting(tmp_path, "a", "b", "c"))
+        ports = [backend.port for backend in backends]
+        write(tmp_path / "system.yaml", pool(backends[:1]))
+        live = stack.enter_context(picking(tmp_path))
+
+        def made(port: int) -> Any:
+            text = (DEPLOY / "endpoint-picker-envoy.yaml").read_text()
+            found = {10000: port, 9901: 0, 9002: live.port, 8001: ports[0], 8002: ports[1]}
+            for given, used in found.items():
+                assert text.count(f"port_value: {given}}}") == 1
+                text = text.replace(f"port_value: {given}}}", f"port_value: {used} }}")
+            return yaml.safe_load(text)
+
+        front = stack.enter_context(configured(tmp_path, made))
+        until(front.picker_is_healthy, lambda: "Envoy does not see the picker")
+        wanted = {"x-gateway-destination-endpoint": f"127.0.0.1:{ports[2]}"}
+        status, answered, _ = front.ask(fields=wanted)
+        assert (status, answered["x-served"]) == (200, f"127.0.0.1:{ports[0]}")
+        assert answered[SERVED] == answered["x-served"]
+        live.process.kill()
+        live.process.wait()
+        until(lambda: not front.picker_is_healthy(), lambda: "Envoy sees a dead picker")
+        served = {front.ask(fields=wanted)[1].get("x-served") for _ in range(4)}
+        assert served == {f"127.0.0.1:{port}" for port in ports[:2]}
