@@ -50,13 +50,27 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# What is imported and collected stays to the end: going over it, time and again, takes the garbage
+# collector a sixth of that time.
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Collect no garbage while tests are imported and collected."""
+    gc.disable()
+    try:
+        _import_all(session)
+        return (yield)
+    finally:
+        gc.enable()
+
+
 # Every worker imports every file of tests. pytest rewrites the assertions of each, which takes
 # three times as long as the imports themselves, and keeps the result beside the file: workers that
 # import in the same order at the same time all rewrite all of them.
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
+def _import_all(session: pytest.Session) -> None:
     """Import the files of tests, each worker starting from another one, before their collection.
 
     A worker finds rewritten what another has begun with. Whatever cannot be imported is left for

@@ -1,16 +1,21 @@
 """The same optimum by an independent solver: cvxpy and Clarabel, from the curves' definitions."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import cvxpy as cp
 import numpy as np
 
 from isocline.model.curves import Curve, ExponentialCurve, HyperbolicCurve, KneeCurve, TableCurve
 from isocline.model.graph import CompatibilityGraph
 
+if TYPE_CHECKING:
+    import cvxpy as cp
+
 
 def least_jobs(graph: CompatibilityGraph, supply: np.ndarray, curves: Sequence[Curve]) -> float:
     """min sum N_b with the split's inflow a_b <= l_b(N_b), Eq. (1) of the GMSR paper."""
+    import cvxpy as cp  # here, as each worker imports all files of tests
+
     # in units of the mean capacity, or Clarabel's tolerances mean nothing
     unit = float(np.mean([curve.supremum for curve in curves]))
     flow = cp.Variable(graph.edges, nonneg=True)
@@ -28,7 +33,9 @@ def least_jobs(graph: CompatibilityGraph, supply: np.ndarray, curves: Sequence[C
     return float(problem.value)
 
 
-def _jobs(curve: Curve, inflow: cp.Expression) -> tuple[cp.Expression, list[cp.Constraint]]:
+def _jobs(curve: Curve, inflow: "cp.Expression") -> tuple["cp.Expression", list["cp.Constraint"]]:
+    import cvxpy as cp
+
     match curve:
         case HyperbolicCurve(peak, half):
             return half * (peak * cp.inv_pos(peak - inflow) - 1.0), []

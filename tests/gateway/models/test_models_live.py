@@ -9,8 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import openai
-
 from isocline.gateway.serve.config import Overrides, Serving
 from isocline.gateway.serve.from_file import read
 from isocline.gateway.serve.worker import Worker
@@ -140,6 +138,8 @@ def test_the_list_is_the_union_over_what_the_client_may_use(tmp_path: Path) -> N
 def test_the_openai_client_lists_models_with_a_key_and_a_page(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
+    import openai  # here, as each worker imports all files of tests
+
     monkeypatch.setenv("DOOR", "right")
 
     async def scenario() -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import openai
 import pytest
 from backports import zstd
 
@@ -83,6 +82,8 @@ def test_the_answer_depends_neither_on_the_order_of_keys_nor_on_the_way_a_body_c
 
 
 def test_the_openai_client_sends_an_image() -> None:
+    import openai  # here, as each worker imports all files of tests
+
     async def scenario() -> None:
         answer = {
             "id": "x",
@@ -255,6 +256,8 @@ def test_forms_name_their_model_after_a_file_too() -> None:
 
 
 def test_the_openai_client_transcribes() -> None:
+    import openai  # here, as each worker imports all files of tests
+
     async def scenario() -> None:
         said = ok(b'{"text": "hello"}', b"Content-Type: application/json")
         async with (

@@ -1,6 +1,7 @@
 """The cheapest fleet holds its target in simulations other than those by which it was found."""
 
 import math
+from functools import cache
 
 import pytest
 
@@ -24,6 +25,7 @@ PROBLEM = FleetProblem(
 )
 
 
+@cache
 def found(target: str, **options: object) -> CheapestFleet:
     return cheapest_fleet(PROBLEM, target, replications=4, points=0, **options)  # type: ignore[arg-type]
 
