@@ -33,11 +33,17 @@ PAGES := tests/docs/pages
 # browser: `make test-live` runs them.
 LIVE := tests/live tests/report/pages/test_in_chromium.py \
 	tests/cli/test_serve_verb.py tests/cli/test_serve_log.py tests/cli/test_serve_tracing.py \
-	tests/cli/test_control_verb.py tests/cli/test_discover_verb.py tests/demo/test_demo_live.py \
-	tests/gateway/serve/test_discovered_fleet.py \
+	tests/cli/test_control_verb.py tests/cli/test_discover_verb.py tests/cli/test_key_limits_served.py \
+	tests/demo/test_demo_live.py tests/gateway/serve/test_discovered_fleet.py \
 	tests/emulator/test_backend_server.py tests/loadgen/test_load_runs.py \
-	tests/dispatch/engines/processes/test_faults.py tests/dispatch/test_scheduler_processes.py
-FIGURES := $(wildcard tests/report/test_reproduce*.py) tests/report/test_arena.py tests/studies
+	tests/planes/envoy/test_live_envoy.py tests/planes/envoy/test_in_envoy.py \
+	tests/planes/envoy/test_protocols.py tests/planes/picker/test_envoy.py \
+	tests/dispatch/engines/processes tests/dispatch/test_scheduler_processes.py \
+	tests/dispatch/test_real_work.py
+# The papers' figures and claims that take long runs, and pictures that a reader can read.
+FIGURES := $(wildcard tests/report/test_reproduce*.py) tests/report/test_arena.py tests/studies \
+	tests/report/test_layout.py tests/report/test_awkward_pictures.py \
+	tests/simulate/routing/test_cost_of_learning.py
 pytest = $(1) -n 3 --dist worksteal
 quick = $(pytest) $(ON_CLUSTERS:%=--ignore=%) --ignore=$(PAGES) $(LIVE:%=--ignore=%) \
 	$(FIGURES:%=--ignore=%) --ignore=tests/real
@@ -52,8 +58,8 @@ test: $(STAMP)dev
 test-live: $(STAMP)dev
 	$(call live,$(BIN)/pytest)
 
-# Each figure of `isocline reproduce` and of studies/, with its claims, which takes a minute and a
-# half of two cores.
+# Each figure of `isocline reproduce` and of studies/, with its claims, and each picture in both its
+# looks, which takes two minutes of two cores.
 test-figures: $(STAMP)dev
 	$(call figures,$(BIN)/pytest)
 
