@@ -107,6 +107,19 @@ def test_a_task_of_dasks_own_occupies_a_thread() -> None:
     assert set(cluster.running) == {"a", "b"}
 
 
+def test_what_dask_places_at_a_busy_worker_gets_the_next_thread() -> None:
+    """Or more data would be read before the results that there are have been used."""
+    cluster = Cluster(workers=1)
+    for key in "abc":
+        cluster.submit(key, "w0")
+    cluster.place.occupy("uses a", "w0", 0.0)
+    cluster.end("a")
+    assert not cluster.running
+    cluster.place.ended("uses a", 1.0, None, done=True)
+    cluster.act()
+    assert set(cluster.running) == {"b"}
+
+
 def test_a_task_that_is_withdrawn_frees_its_thread() -> None:
     cluster = Cluster(workers=1)
     for key in "abc":

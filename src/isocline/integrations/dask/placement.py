@@ -2,8 +2,9 @@
 
 All decisions are the dispatch core's, and so those of its policy. Here are keys in place of
 numbers, and workers in place of servers: a worker of n threads is n servers. A task that Dask has
-placed itself occupies one of its worker's servers, if any is idle, so that the core gives it to
-nobody else.
+placed itself occupies one of its worker's servers, so that the core gives it to nobody else: an
+idle one or, if there is none, the next one whose task ends. So what follows from a task that has
+ended runs before others begin, as Dask means it to.
 """
 
 import heapq
@@ -60,6 +61,10 @@ class Placement:
         self._keys: dict[int, Hashable] = {}  # by number
         self._at: dict[Hashable, int] = {}  # slot of each bound task
         self._occupying: set[Hashable] = set()  # placed by Dask
+        self._beyond: dict[
+            str, dict[Hashable, None]
+        ] = {}  # the same, without a slot yet, by worker
+        self._beyond_at: dict[Hashable, str] = {}
         self._functions: dict[str, int] = {}  # by kind of task
         self._last = 0
         self._decisions = Decisions()
@@ -92,6 +97,8 @@ class Placement:
                         continue
                     self._forget(key)
                     self._core.cancelled(number, now)
+        for key in self._beyond.pop(worker, ()):
+            del self._beyond_at[key]
         for slot in self._slots.pop(worker, ()):
             for key in [key for key in self._decisions.starts if self._at[key] == slot]:
                 del self._decisions.starts[key], self._at[key]
@@ -111,7 +118,7 @@ class Placement:
 
     def waits(self, key: Hashable) -> bool:
         """Whether a task waits here."""
-        return key in self._numbers and key not in self._at
+        return key in self and key not in self._at
 
     @property
     def waiting(self) -> int:
@@ -136,14 +143,14 @@ class Placement:
 
     def occupy(self, key: Hashable, worker: str, now: float) -> None:
         """Note that Dask has placed a task itself."""
-        if key in self._numbers:
+        if key in self._numbers or key in self._beyond_at or worker not in self._slots:
             return
-        for slot in self._slots.get(worker, ()):
+        for slot in self._slots[worker]:
             if not self._attempts[slot]:
-                number = self._enter(key)
-                self._occupying.add(key)
-                self._apply(self._core.submitted(number, (slot,), now, function=_PLACED_BY_DASK))
+                self._occupy(key, slot, now)
                 return
+        self._beyond.setdefault(worker, {})[key] = None
+        self._beyond_at[key] = worker
 
     def ended(self, key: Hashable, now: float, seconds: float | None, *, done: bool) -> None:
         """Note that a task, placed by anyone, no longer occupies a worker, or no longer waits.
@@ -154,6 +161,8 @@ class Placement:
             seconds: Its running time, if known, s.
             done: Whether it has a result.
         """
+        if key in self._beyond_at:
+            del self._beyond[self._beyond_at.pop(key)][key]
         number = self._numbers.get(key)
         if number is None:
             return
@@ -164,6 +173,7 @@ class Placement:
             self._apply(self._core.cancelled(number, now))
             return
         self._attempts[slot] -= 1
+        self._hand_over(slot, now)
         if done:
             self._apply(self._core.finished(number, slot, now, seconds if is_ours else None))
         else:
@@ -211,6 +221,21 @@ class Placement:
         return 1.0 / local, 1.0 / remote
 
     # Steps
+
+    def _occupy(self, key: Hashable, slot: int, now: float) -> None:
+        number = self._enter(key)
+        self._occupying.add(key)
+        self._apply(
+            self._core.submitted(number, (slot,), now, function=_PLACED_BY_DASK, first=True)
+        )
+
+    def _hand_over(self, slot: int, now: float) -> None:
+        """Let a task that Dask has placed at a worker have the slot that is about to be free."""
+        beyond = self._beyond.get(self._worker[slot])
+        if beyond:
+            key = next(iter(beyond))
+            del beyond[key], self._beyond_at[key]
+            self._occupy(key, slot, now)
 
     def _slots_of(self, workers: Iterable[str]) -> list[int]:
         return [slot for worker in workers for slot in self._slots.get(worker, ())]
