@@ -89,6 +89,7 @@ NAVIGATION: dict[str, list[str]] = {
         "dispatch",
         "dispatch-engines",
         "dispatch-faults",
+        "dask",
         "ray-serve",
         "backend-and-load",
         "demo",

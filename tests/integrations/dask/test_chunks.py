@@ -49,6 +49,11 @@ def test_keys_are_paths_however_written(key: Any) -> None:
     assert found({key: "w"}, "/a") == ("w",)
 
 
+@pytest.mark.parametrize("at", [3, [3], ("3",)])
+def test_workers_may_be_named_by_numbers(at: Any) -> None:
+    assert found({"/a": at}, "/a") == ("3",)
+
+
 def test_a_path_bound_to_the_function_is_found() -> None:
     spec = Task("key", partial(read, "/a"))
     assert ChunkLocations({"/a": ["w"]}).find({"key": spec}) == {"key": ("w",)}
@@ -91,13 +96,13 @@ def test_a_function_is_called_once_for_all_tasks() -> None:
     assert calls == [["a", "?", "b"]]
 
 
-@pytest.mark.parametrize("answer", [None, ["w"], {"a": 5}, {"a": [5]}])
+@pytest.mark.parametrize("answer", [None, ["w"], {"a": 5.0}, {"a": [None]}])
 def test_a_wrong_answer_is_named(answer: Any) -> None:
     with pytest.raises(UsageError, match="locations: expected"):
         found(lambda _: answer, "a")
 
 
-@pytest.mark.parametrize("locations", [5, "/a", ["/a"], {"/a": 5}])
+@pytest.mark.parametrize("locations", [5, "/a", ["/a"], {"/a": 5.0}])
 def test_wrong_locations_are_named(locations: Any) -> None:
     with pytest.raises(UsageError, match="locations: "):
         ChunkLocations(locations)

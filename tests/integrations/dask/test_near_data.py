@@ -21,6 +21,7 @@ from distributed import get_worker, secede, worker_client
 from isocline.errors import PolicyError, UsageError
 from isocline.integrations.dask import install, statistics, uninstall
 from isocline.integrations.dask.plugin import NAME
+from tests.docs.blocks import PAGES, blocks
 from tests.integrations.dask.clusters import Inside, inside
 from tests.live.processes import soon
 
@@ -337,6 +338,14 @@ def test_statistics_are_a_page_of_the_scheduler() -> None:
 def _get(url: str) -> str:
     with urllib.request.urlopen(url, timeout=30) as answer:
         return bytes(answer.read()).decode()
+
+
+def test_the_example_of_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    (page,) = [page for page in PAGES if page.name == "dask.md"]
+    example = next(block.text for block in blocks(page) if block.language == "python")
+    exec(example, {"__name__": "__main__"})
+    shown = capsys.readouterr().out.splitlines()
+    assert shown == ["64", "8 tasks were placed by where their files are"]
 
 
 def test_what_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

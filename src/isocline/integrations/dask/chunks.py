@@ -17,9 +17,10 @@ from isocline.dispatch.submission.chunk_locations import checked
 from isocline.dispatch.user_code_guard import shown
 from isocline.errors import UsageError
 
-Lookup = Callable[[list[str]], Mapping[str, Sequence[str]]]
+Lookup = Callable[[list[str]], Mapping[str, Sequence[str | int]]]
 """Function from a batch of texts, some of which are chunks, to the places of those that are."""
-Locations = Mapping[Any, Sequence[str] | str] | Lookup
+Locations = Mapping[Any, Sequence[str | int] | str | int] | Lookup
+"""Places of chunks by name, see `places`: a mapping, or a function that looks them up."""
 
 # Values looked at in one task: the ten files of a large fused read with all of its options are 200.
 _MOST_VALUES = 500
@@ -167,7 +168,11 @@ def _spelled_path(path: str) -> str:
 
 
 def _names(at: Any, chunk: Any) -> tuple[str, ...]:
-    return checked([at] if isinstance(at, str) else at, str(chunk)) or ()
+    """Names of places; Dask also names workers by numbers."""
+    each = [at] if isinstance(at, str | int) else at
+    if isinstance(each, list | tuple):
+        each = [str(name) if type(name) is int else name for name in each]
+    return checked(each, str(chunk)) or ()
 
 
 def _most(holders: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
