@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,11 +41,11 @@ from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.common.statistics.intervals import interval, ratio_interval
 
 NODES = 8
-LOCAL = 0.5  # s, mean of a task whose file is at its worker
+LOCAL = 1.5  # s, mean of a task whose file is at its worker
 LOADS, QUICK_LOADS = (0.3, 0.5, 0.7, 0.9), (0.9,)
-SECONDS = 60.0  # of arrivals in each run
+SECONDS = 90.0  # of arrivals in each run
 BATCHES, WARMUP = 8, 1.0 / 9.0
-PATIENCE = 90.0  # s after the last arrival
+PATIENCE = 300.0  # s after the last arrival
 FIXED = {"distributed.scheduler.active-memory-manager.start": False}
 TUNED = {
     "distributed.scheduler.work-stealing-interval": "10ms",
@@ -171,14 +171,16 @@ CONTESTANTS: dict[str, Mapping[str, Any]] = {
 }
 
 
-def compare(loads: tuple[float, ...], seconds: float, seed: int, only: str) -> list[Outcome]:
+def compare(
+    loads: Sequence[float], seconds: float, seed: int, only: Sequence[str]
+) -> list[Outcome]:
     capacity = isocline.plan(cluster(LOCAL, 2.0 * LOCAL)).capacity_scale  # tasks/s
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="isocline-") as made:
         for load in loads:
             of = scene(load * capacity, seconds, seed, Path(made, f"{load:g}"))
             for name, settings in CONTESTANTS.items():
-                if only not in name:
+                if not any(part in name for part in only):
                     continue
                 with dask_cluster(settings, processes=False, workers=NODES) as client:
                     if name == OURS:
@@ -239,14 +241,15 @@ def main() -> None:
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--tasks", type=int, default=2000, help="with --cost, in each round")
     parser.add_argument("--rounds", type=int, default=6, help="with --cost")
-    parser.add_argument("--only", default="", help="contestants whose names contain this")
+    parser.add_argument("--only", nargs="+", default=[""], help="parts of contestants' names")
+    parser.add_argument("--loads", type=float, nargs="+", help="shares of capacity")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of arrivals in each run")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     if chosen.cost:
         cost(chosen.tasks, chosen.rounds)
         return
-    loads = QUICK_LOADS if chosen.quick else LOADS
+    loads = chosen.loads or (QUICK_LOADS if chosen.quick else LOADS)
     outcomes = compare(loads, chosen.seconds, chosen.seed, chosen.only)
     print("\n".join(map(line, outcomes)))
     for load in loads:

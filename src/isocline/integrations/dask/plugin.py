@@ -507,33 +507,30 @@ class NearDataPlugin(SchedulerPlugin):
     # Page
 
     def _serve_page(self) -> None:
-        given = {"plugin": self}
-        routes = [(rf"(?:/.*)?/{NAME}", _Page, given), (rf"(?:/.*)?/{NAME}\.json", _Numbers, given)]
+        shown: dict[str, Callable[[], Any]] = {
+            "": lambda: page(self.statistics()),
+            r"\.json": lambda: self.statistics().to_dict(),
+        }
+        routes = [
+            (rf"(?:/.*)?/{NAME}{ending}", _Page, {"content": content})
+            for ending, content in shown.items()
+        ]
         self._page = RoutingApplication(routes)
         self._scheduler.http_application.add_application(self._page)
 
 
+@final
 class _Page(RequestHandler):
-    """Statistics for people."""
+    """Page of the scheduler's HTTP server; a mapping is sent as JSON."""
 
-    def initialize(self, plugin: NearDataPlugin) -> None:
-        self._plugin = plugin
+    def initialize(self, content: Callable[[], Any]) -> None:
+        self._content = content
 
     def get(self) -> None:
-        self.write(self.content(self._plugin.statistics()))
-
-    def content(self, statistics: Statistics) -> Any:
-        return page(statistics)
+        self.write(self._content())
 
 
 @final
-class _Numbers(_Page):
-    """The same as JSON."""
-
-    def content(self, statistics: Statistics) -> Any:
-        return statistics.to_dict()
-
-
 class _Decided(NamedTuple):
     """Decision for a task: a worker as Dask's scheduler has it, or None to wait."""
 
