@@ -100,6 +100,16 @@ def test_with_one_job_tasks_run_in_order() -> None:
     assert worked_off(core, begun, 50) == list(range(50))
 
 
+@pytest.mark.parametrize("policy", ["late_binding", "local_first"])
+def test_a_task_that_is_to_be_first_goes_before_all_that_wait(policy: str) -> None:
+    core = core_with(policy, servers=1)
+    begun = starts(core.submitted(0, [0], 0.0))
+    for task in range(1, 5):
+        assert not core.submitted(task, [0], 0.0)
+    assert not core.submitted(9, [0], 1.0, first=True)
+    assert worked_off(core, begun, 6) == [0, 9, 1, 2, 3, 4]
+
+
 def test_tasks_of_a_lost_server_run_elsewhere_and_in_their_order() -> None:
     core = core_with("late_binding", 2)
     begun = [s for task in range(20) for s in starts(core.submitted(task, [0, 1], 0.0))]
@@ -161,6 +171,18 @@ def test_a_second_task_is_given_where_servers_wait_for_it() -> None:
     assert isinstance(given, Start)
     assert given.pipelined
     assert core.runs(0) == [second, given.task]
+
+
+def test_gap_and_rates_are_those_that_were_measured() -> None:
+    core = core_with(servers=1, rules=Rules(straggler=math.inf))
+    assert (core.gap, core.rates) == (0.0, (1.0, 0.5, 0.5))
+    begun, now = starts(core.submitted(0, [0], 0.0)), 0.0
+    for task in range(1, 101):
+        now += 2.5
+        core.finished(begun[0][0], 0, now, 2.0)
+        begun = starts(core.submitted(task, [0], now))
+    assert core.gap == pytest.approx(0.5, rel=0.1)
+    assert core.rates == pytest.approx((0.5, 0.25, 0.25), rel=0.1)
 
 
 def test_without_a_gap_none_is_given() -> None:
