@@ -549,7 +549,7 @@ def test_a_job_that_exits_where_nobody_guards_against_it_is_no_success(
             return iter(())
 
     monkeypatch.setattr(
-        "isocline.dispatch.batch.load.load_batch", lambda _: Batch("job", len, Exits())
+        "isocline.dispatch.batch.load.load_batch", lambda *_: Batch("job", len, Exits())
     )
     result = run("job.py", "--workers", "1")
     assert result.exit_code == 2
@@ -568,7 +568,7 @@ class Short:
 
 def test_chunks_without_an_answer_are_said_and_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = Batch("job", len, Short(), loader=str)
-    monkeypatch.setattr("isocline.dispatch.batch.load.load_batch", lambda _: batch)
+    monkeypatch.setattr("isocline.dispatch.batch.load.load_batch", lambda *_: batch)
     result = run("job.py", "--workers", "1")
     assert result.exit_code == 1
     assert "job: incomplete" in result.stderr

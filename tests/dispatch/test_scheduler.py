@@ -27,10 +27,10 @@ from isocline.dispatch.errors import (
     TimeLimitError,
     UnreadableError,
 )
+from isocline.dispatch.locations import in_directories
 from isocline.dispatch.rules import Rules
 from isocline.dispatch.scheduler import Scheduler
 from isocline.dispatch.setup import Settings, rules_of
-from isocline.dispatch.submission.chunk_locations import in_directories
 from isocline.dispatch.telemetry.records import Outcome
 from isocline.errors import UsageError
 

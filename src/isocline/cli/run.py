@@ -53,6 +53,12 @@ _KEPT, _SEEN = group("Journal and results"), group("Live page")
     metavar="N",
     help="Number of processes, if FILE does not name its nodes.  [default: one per core]",
 )
+@_PLACE(
+    "--locations",
+    metavar="SOURCE",
+    help="Where chunks are, as webhdfs://HOST:PORT/FOLDER, csv:FILE or ring:NODE,NODE,...; "
+    "docs/locations.md has all kinds.  [default: as in FILE]",
+)
 @_SCHEDULING(
     "--policy", metavar="P", help="A scheduling policy.  [default: as in FILE, or late_binding]"
 )
@@ -97,6 +103,7 @@ def command(
     results: Path | None,
     as_json: bool,
     out: Path | None,
+    locations: str | None,
     **options: Any,
 ) -> None:
     """Run a function or a command for each chunk, near its data.
@@ -109,7 +116,7 @@ def command(
     from isocline.dispatch.batch.runner import run_batch
     from isocline.dispatch.batch.spec import RunOptions
 
-    batch = _without_exit(lambda: load_batch(file))
+    batch = _without_exit(lambda: load_batch(file, locations))
     size = _without_exit(lambda: batch.size)
     _log("run.started", f"run of {file}", tasks=size)
     kept: list[dict[str, Any]] = []

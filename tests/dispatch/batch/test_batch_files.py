@@ -8,7 +8,8 @@ import pytest
 
 from isocline.dispatch.batch.load import load_batch
 from isocline.dispatch.batch.spec import Batch
-from isocline.errors import SystemFileError, UsageError
+from isocline.dispatch.locations import HashRing
+from isocline.errors import IsoclineError, SystemFileError, UsageError
 
 
 @pytest.fixture
@@ -178,3 +179,75 @@ def test_other_files_and_files_that_are_not_there_are_refused(tmp_path: Path) ->
     for name in ("job.py", "job.yaml"):
         with pytest.raises((UsageError, SystemFileError), match="does not exist"):
             load_batch(tmp_path / name)
+
+
+def test_locations_are_a_source_in_yaml_and_python(folder: Path) -> None:
+    (folder / "replicas.csv").write_text("chunk,node\na/x.txt,elm\na/x.txt,ash\n")
+    batch = loaded(folder, "command: 'wc {path}'\nlocations: csv:replicas.csv\n")
+    assert batch.locations == {"a/x.txt": ("elm", "ash")}
+    assert list(batch.chunks) == ["a/x.txt"]
+    assert batch.nodes == ["ash", "elm"]
+    assert batch.everywhere
+    job = "locations = 'ring:n0,n1?replicas=2'\nchunks = ['c']\ndef run(chunk): return chunk\n"
+    batch = loaded(folder, job, "job.py")
+    assert isinstance(batch.locations, HashRing)
+    assert sorted(batch.locations("c") or ()) == ["n0", "n1"]
+    assert batch.everywhere
+
+
+def test_the_option_overrides_the_files_locations(folder: Path) -> None:
+    (folder / "replicas.csv").write_text("chunk,node\na/x.txt,elm\n")
+    (folder / "job.yaml").write_text("command: 'wc {path}'\nlocations: {a/x.txt: [oak]}\n")
+    source = f"csv:{folder / 'replicas.csv'}"
+    assert load_batch(folder / "job.yaml", source).nodes == ["elm"]
+    (folder / "job.py").write_text("locations = {'c': ['n0']}\ndef run(chunk): return chunk\n")
+    batch = load_batch(folder / "job.py", source)
+    assert (batch.nodes, list(batch.chunks)) == (["elm"], ["a/x.txt"])
+    with pytest.raises(UsageError, match="locations: 'x' is of no known kind"):
+        load_batch(folder / "job.py", "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("job.yaml", "command: 'wc {path}'\nnodes: {a: a}\n"),
+        ("job.py", "nodes = {'a': 'a'}\ndef run(chunk): return chunk\n"),
+    ],
+)
+def test_nodes_with_directories_take_no_locations(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text)
+    with pytest.raises(UsageError, match=r"--locations: .* has nodes with directories"):
+        load_batch(folder / name, "ring:a,b")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("job.yaml", "command: 'wc {path}'\nnodes: '{node}'\nchunks: '*.txt'\n"),
+        ("job.py", "nodes = '{node}'\ndef run(chunk): return chunk\n"),
+    ],
+)
+def test_nodes_are_found_by_a_template(folder: Path, name: str, text: str) -> None:
+    batch = loaded(folder, text, name)
+    assert batch.nodes == {node: folder / node for node in ("a", "b")}
+    assert isinstance(batch.locations, dict)
+    assert batch.locations["x.txt"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("job.yaml", "command: 'wc {path}'\nlocations: x\n", "job.yaml:2: locations: 'x' is of no"),
+        ("job.yaml", "command: 'wc {path}'\nlocations: 5\n", "locations: is 5; give a mapping"),
+        ("job.yaml", "command: 'wc {path}'\nnodes: '{node}/no'\n", "job.yaml:2: nodes: "),
+        ("job.py", "locations = 'x'\ndef run(chunk): return 1\n", "job.py: locations: 'x' is of"),
+        ("job.py", "locations = 5\ndef run(chunk): return 1\n", "job.py: locations is 5; give a"),
+        ("job.py", "nodes = '{node}/no'\ndef run(chunk): return 1\n", "job.py: locations: no dir"),
+    ],
+)
+def test_a_wrong_source_is_named_with_its_file(
+    folder: Path, name: str, text: str, says: str
+) -> None:
+    with pytest.raises(IsoclineError) as caught:
+        loaded(folder, text, name)
+    assert says in str(caught.value)

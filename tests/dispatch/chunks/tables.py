@@ -77,7 +77,7 @@ def manifest(path: Path, entries: Sequence[tuple[int, int, str, int]]) -> str:
         }
         for status, content, name, size in entries
     ]
-    return _avro(path, "manifest_entry", fields, [*records])
+    return _avro(path, "manifest_entry", fields, records)
 
 
 def manifest_list(path: Path, manifests: Sequence[str]) -> str:

@@ -7,7 +7,7 @@
 and, optionally,
 
     nodes = {"a": "/disks/a", "b": "/disks/b"}     # directories; chunks are files in them
-    locations = {"part-0": ["a"], ...}             # or a function of the chunk
+    locations = {"part-0": ["a"], ...}             # or a function of the chunk, or a source
     racks = {"a": "r1", "b": "r2"}
 
     def load(chunk): ...                           # by default bytes of the file, or the name
@@ -22,6 +22,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,7 +31,9 @@ import cloudpickle
 
 from isocline.dispatch.batch.spec import ENGINES, Batch
 from isocline.dispatch.chunk_names import chunk_name
-from isocline.dispatch.submission.chunk_locations import checked, in_directories
+from isocline.dispatch.locations.node_directories import in_directories, node_directories
+from isocline.dispatch.locations.source import Source, read_source
+from isocline.dispatch.submission.chunk_locations import Locations, checked
 from isocline.dispatch.submission.versions import Files
 from isocline.dispatch.user_code_guard import Caught, guarded, plain_text, shown, words
 from isocline.errors import UsageError
@@ -46,14 +49,14 @@ _WORDS = {
 }
 
 
-def python_batch(path: Path) -> Batch:
-    """Read a job from a Python file.
+def python_batch(path: Path, locations: Source | None = None) -> Batch:
+    """Read a job from a Python file; `locations` overrides its own.
 
     Raises:
         UsageError: The file fails, or lacks something; the message names the file and the remedy.
     """
     module = _imported(path)
-    found = guarded(_batch, path, module)  # users' objects may raise anything
+    found = guarded(_batch, path, module, locations)  # users' objects may raise anything
     if not isinstance(found, Caught):
         return found
     if isinstance(found.error, UsageError):
@@ -61,23 +64,19 @@ def python_batch(path: Path) -> Batch:
     raise _at_fault(path, "", found.error) from found.error
 
 
-def _batch(path: Path, module: ModuleType) -> Batch:
+def _batch(path: Path, module: ModuleType, overriding: Source | None) -> Batch:
     function = _callable(path, module, "run")
     if function is None:
         raise UsageError(f"{path}: has no function run; add one: def run(chunk): ...")
     _require_one_argument(path, function)
     nodes = _nodes(path, module)
-    locations = getattr(module, "locations", None)
-    if locations is not None and not isinstance(locations, Mapping) and not callable(locations):
+    if overriding is not None and nodes:
         raise UsageError(
-            f"{path}: locations is {shown(locations)}; give a mapping from chunks to lists of "
-            "nodes, or a function of the chunk"
+            f"--locations: {path} has nodes with directories, where their chunks are; leave it out"
         )
-    if nodes and locations is None:
-        try:
-            locations = in_directories(nodes)
-        except UsageError as error:
-            raise UsageError(f"{path}: {error}") from error
+    given = getattr(module, "locations", None) if overriding is None else overriding
+    with _named_file(path):
+        locations = in_directories(nodes) if nodes and given is None else _locations(path, given)
     chunks = getattr(module, "chunks", locations if isinstance(locations, Mapping) else None)
     return Batch(
         path.stem,
@@ -86,6 +85,7 @@ def _batch(path: Path, module: ModuleType) -> Batch:
         nodes=nodes or _named(path, locations),
         racks=_texts(path, module, "racks", "'n0': 'r1'"),
         locations=locations,
+        everywhere=overriding is not None or isinstance(given, str),  # of data that is elsewhere
         loader=_callable(path, module, "load"),
         version=_callable(path, module, "version")
         or (None if nodes else Files(Path(), path.parent)),
@@ -96,6 +96,27 @@ def _batch(path: Path, module: ModuleType) -> Batch:
         engine=_engine(path, module),
         address=_checked(path, module, "address", None, str),
     )
+
+
+def _locations(path: Path, given: object) -> Locations | None:
+    """Check locations; text is a source."""
+    if isinstance(given, str):
+        return read_source(given, path.parent)
+    if given is None or isinstance(given, Mapping) or callable(given):
+        return given
+    raise UsageError(
+        f"locations is {shown(given)}; give a mapping from chunks to lists of nodes, a function of "
+        "the chunk, or a source such as 'csv:replicas.csv'"
+    )
+
+
+@contextmanager
+def _named_file(path: Path) -> Iterator[None]:
+    """Name the file in errors that do not."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def _imported(path: Path) -> ModuleType:
@@ -169,6 +190,9 @@ def _engine(path: Path, module: ModuleType) -> str | None:
 
 def _nodes(path: Path, module: ModuleType) -> dict[str, Path]:
     """Return the nodes' directories; relative paths start at the file's folder."""
+    if isinstance(template := getattr(module, "nodes", None), str):
+        with _named_file(path):
+            return node_directories(template, path.parent)
     given = _texts(path, module, "nodes", "'n0': '/disks/0'", Path)
     return {name: path.parent / directory for name, directory in given.items()}
 
@@ -189,12 +213,10 @@ def _named(path: Path, locations: Any) -> list[str] | None:
     """Return the names of nodes in a mapping."""
     if not isinstance(locations, Mapping):
         return None
-    try:
+    with _named_file(path):
         return sorted(
             {name for chunk in locations for name in checked(locations[chunk], chunk) or ()}
         )
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
 
 
 def _chunks(path: Path, given: Any) -> Iterable[str]:

@@ -5,18 +5,30 @@ chunks: "*.txt"
 nodes: {a: /disks/a, b: /disks/b}
 """
 
+from collections.abc import Mapping
 from glob import glob
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, final
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    GetPydanticSchema,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
+from pydantic_core.core_schema import no_info_wrap_validator_function
 
 from isocline.dispatch.batch.command import Command
 from isocline.dispatch.batch.quoting import QuotingError, with_path
 from isocline.dispatch.batch.spec import Batch
-from isocline.dispatch.submission.chunk_locations import in_directories
+from isocline.dispatch.locations.node_directories import in_directories, node_directories
+from isocline.dispatch.locations.source import Source, read_source
+from isocline.dispatch.submission.chunk_locations import Locations
 from isocline.dispatch.submission.versions import Files
+from isocline.errors import UsageError
 from isocline.model.systemfile.document import Document, read
 from isocline.model.systemfile.problems import choice, report
 from isocline.model.systemfile.record import Name, Positive, Record
@@ -24,6 +36,20 @@ from isocline.policies.parse import scheduling_policy
 
 _BEGIN = 'command: "wc -w {path}"'
 _NAMES = Annotated[list[Name], Field(min_length=1)]
+
+_DIRECTORIES = Annotated[dict[Name, Name], Field(min_length=1)]
+_HOLDERS = dict[Name, _NAMES]
+
+
+def _text_or(mapping: Any) -> GetPydanticSchema:
+    """Schema of text, and of all else that of a mapping, whose messages it keeps."""
+
+    def validated(value: Any, known: ValidatorFunctionWrapHandler) -> Any:
+        return value if isinstance(value, str) and value else known(value)
+
+    return GetPydanticSchema(
+        lambda _, build: no_info_wrap_validator_function(validated, build(mapping))
+    )
 
 
 @final
@@ -33,8 +59,10 @@ class Entries(Record):
     command: Name
     name: Name | None = None
     chunks: _NAMES | None = None  # patterns; None: all files in the nodes' directories
-    nodes: Annotated[dict[Name, Name], Field(min_length=1)] | None = None  # their directories
-    locations: dict[Name, _NAMES] | None = None  # names of nodes, if these have no directories
+    # Directories by node, or a template such as /mnt/{node}/data.
+    nodes: Annotated[dict[Name, Name] | str, _text_or(_DIRECTORIES)] | None = None
+    # Names of nodes, if these have no directories, or a source such as csv:FILE.
+    locations: Annotated[dict[Name, list[Name]] | str, _text_or(_HOLDERS)] | None = None
     racks: dict[Name, Name] | None = None
     limit: Positive | None = None
     retries: Annotated[int, Field(ge=0)] = 0
@@ -71,11 +99,12 @@ class Entries(Record):
         return self
 
 
-def yaml_batch(path: Path) -> Batch:
-    """Read a job from a YAML file.
+def yaml_batch(path: Path, locations: Source | None = None) -> Batch:
+    """Read a job from a YAML file; `locations` overrides its own.
 
     Raises:
         SystemFileError: The file is invalid; the message names line, field, value and remedy.
+        UsageError: Locations are given for a file whose nodes have directories.
     """
     document = read(path, "job", _BEGIN)
     _refuse_system(document)
@@ -86,8 +115,13 @@ def yaml_batch(path: Path) -> Batch:
     if entries.policy is not None:
         with document.blaming("policy"):
             scheduling_policy(entries.policy)
-    place = _in_directories if entries.nodes else _in_folder
-    return place(document, entries, path.parent)
+    if not entries.nodes:
+        return _in_folder(document, entries, path.parent, locations)
+    if locations is not None:
+        raise UsageError(
+            f"--locations: {path} has nodes with directories, where their chunks are; leave it out"
+        )
+    return _in_directories(document, entries, path.parent)
 
 
 def _refuse_system(document: Document) -> None:
@@ -103,7 +137,11 @@ def _refuse_system(document: Document) -> None:
 def _in_directories(document: Document, entries: Entries, folder: Path) -> Batch:
     """Build a batch for nodes with directories; a chunk is a file's path below them."""
     assert entries.nodes is not None
-    nodes = {name: folder / root for name, root in entries.nodes.items()}
+    if isinstance(entries.nodes, str):
+        with document.blaming("nodes"):
+            nodes = node_directories(entries.nodes, folder)
+    else:
+        nodes = {name: folder / root for name, root in entries.nodes.items()}
     for name, root in nodes.items():
         if not root.is_dir():
             document.fail(
@@ -123,12 +161,15 @@ def _in_directories(document: Document, entries: Entries, folder: Path) -> Batch
     return _batch(document, entries, list(held), nodes=nodes, locations=held, loader=Path)
 
 
-def _in_folder(document: Document, entries: Entries, folder: Path) -> Batch:
+def _in_folder(
+    document: Document, entries: Entries, folder: Path, overriding: Source | None
+) -> Batch:
     """Build a batch for nodes that can all read all files, each of which is near to some."""
-    locations = entries.locations or {}
-    names = sorted({name for holders in locations.values() for name in holders})
+    locations = _locations(document, entries, folder) if overriding is None else overriding
+    given = locations if isinstance(locations, Mapping) else {}
+    names = sorted({name for holders in given.values() for name in holders})
     _check_racks(document, entries, names)
-    if not (entries.chunks or locations):
+    if not (entries.chunks or given):
         document.fail(("chunks",), "is missing; name the files, for example chunks: data/*.txt")
     found: dict[str, None] = {}
     for number, pattern in enumerate(entries.chunks or ()):
@@ -143,13 +184,20 @@ def _in_folder(document: Document, entries: Entries, folder: Path) -> Batch:
     return _batch(
         document,
         entries,
-        list(found or locations),
+        list(found or given),
         nodes=names or None,
-        locations=entries.locations,
+        locations=locations,
         loader=folder.absolute().joinpath,
         version=Files(folder),
         everywhere=True,
     )
+
+
+def _locations(document: Document, entries: Entries, folder: Path) -> Locations | None:
+    if not isinstance(entries.locations, str):
+        return entries.locations
+    with document.blaming("locations"):
+        return read_source(entries.locations, folder)
 
 
 def _check_racks(document: Document, entries: Entries, names: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, final
@@ -14,6 +14,7 @@ from isocline.dispatch.chunk_names import chunk_name
 from isocline.dispatch.coordinator.run_statistics import RunStatistics
 from isocline.dispatch.errors import EngineClosedError, OutputError, UnwrittenError
 from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.locations.reader import LocationReader
 from isocline.dispatch.log import LOG
 from isocline.dispatch.scheduler import DEFAULT_POLICY, Scheduler
 from isocline.dispatch.submission.submitter import Submitter
@@ -73,7 +74,7 @@ def run_batch(
         with scheduler, _watched(lambda: unwritable.counted(scheduler.statistics()), watch):
             if options.page is not None:
                 opened(scheduler.open_page(options.page, name=batch.name, total=batch.size))
-            for future in keyed.completed(batch.function, batch.chunks):
+            for future in keyed.completed(batch.function, _looked_up(batch)):
                 if scheduler.failure is not None:  # one error says more than a line per chunk
                     raise scheduler.failure
                 found = ended(future, keyed.chunks.pop(future.key))
@@ -101,6 +102,12 @@ def run_batch(
         unanswered=max(batch.size or 0, keyed.given) - reported,
         problem=problem,
     )
+
+
+def _looked_up(batch: Batch) -> Iterable[str]:
+    """Chunks of a batch, of which a reader looks up many holders at once."""
+    locations = batch.locations
+    return locations.ahead(batch.chunks) if isinstance(locations, LocationReader) else batch.chunks
 
 
 @final

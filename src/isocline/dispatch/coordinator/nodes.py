@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import final
 
+from isocline.dispatch.coordinator.hosts import NodesByHost
 from isocline.dispatch.engines.base import Node
 from isocline.dispatch.log import LOG
 from isocline.dispatch.user_code_guard import printable
@@ -40,6 +41,7 @@ class Nodes:
         self._warned: set[str] = set()  # unknown names already warned of
         self._number: dict[str, int] = {}
         self._rack: dict[str | None, int] = {}
+        self._at = NodesByHost()
 
     def came_up(self, node: Node) -> tuple[int, int]:
         """Register a node; returns its number and its rack's. Nodes without a rack share one."""
@@ -51,6 +53,7 @@ class Nodes:
         self._returning.discard(node.name)
         self._silent.pop(node.name, None)
         self.known[server] = node
+        self._at.add(node)
         return server, self._rack.setdefault(node.rack, len(self._rack))
 
     def lost(self, name: str, reason: str = "", *, returns: bool = False) -> int:
@@ -96,9 +99,19 @@ class Nodes:
         """Whether all of these nodes are up; unknown names are ignored."""
         return self._down.keys().isdisjoint(names)
 
+    def resolved(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return names with those of nodes in place of their hosts'; unknown ones as they are."""
+        if not self._at:
+            return tuple(names)
+        found: dict[str, None] = {}
+        for name in names:
+            at = () if name in self._number else self._at.of(name)
+            found.update(dict.fromkeys(at or (name,)))
+        return tuple(found)
+
     def unknown(self, names: Iterable[str]) -> list[str]:
-        """Return the names that no node has ever had."""
-        return [name for name in names if name not in self._number]
+        """Return the names that neither a node nor the host of one has ever had."""
+        return [name for name in names if name not in self._number and not self._at.of(name)]
 
     def warn_of_unknown(self, names: Iterable[str], fate: Callable[[], str]) -> None:
         """Warn once of each name that no node has ever had; `fate` describes its tasks' fate."""
@@ -113,6 +126,7 @@ class Nodes:
 
     def states(self, names: Iterable[str]) -> str:
         """Describe the states of these nodes, with a remedy for unknown names."""
+        names = self.resolved(names)
         said = [f"{name} is {self._state(name)}" for name in names if name in self._number]
         for name in self.unknown(names):
             near = difflib.get_close_matches(name, self.names, n=1)

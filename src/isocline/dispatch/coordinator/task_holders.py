@@ -29,7 +29,7 @@ class TaskHolders:
         """Return the holders of a task's chunk, up or not."""
         if task.chunk is None:
             return self._producers(task)
-        return self.chunks.of(task.chunk, task.holders)
+        return self._nodes.resolved(self.chunks.of(task.chunk, task.holders))
 
     def to_ask(self, task: Task, node: str) -> tuple[str, ...]:
         """Return the holders that a node should ask for a task's chunk, including itself.

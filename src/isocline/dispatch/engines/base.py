@@ -27,6 +27,7 @@ class Node(NamedTuple):
 
     name: str
     rack: str | None = None  # or zone; None: unknown
+    hosts: tuple[str, ...] = ()  # names and addresses of its machine, for locations that have these
 
 
 class WorkItem(NamedTuple):

@@ -1,8 +1,7 @@
-"""Locations of chunks: a mapping, a function, directories, or left to the engine."""
+"""Locations of chunks: a mapping, a function, or left to the engine."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from isocline.dispatch.chunk_names import PathName, given_chunk
@@ -36,25 +35,6 @@ def reader(locations: Locations | None) -> Reader:
         f"locations: {shown(locations)} is not a mapping from chunk to names of nodes, nor a "
         "function of the chunk that returns them"
     )
-
-
-def in_directories(nodes: Mapping[str, str | Path], pattern: str = "**/*") -> dict[str, list[str]]:
-    """Map the files below each node's directory to their nodes.
-
-    A chunk is named by its path in the directory, with forward slashes.
-
-    Raises:
-        UsageError: A directory does not exist.
-    """
-    found: dict[str, list[str]] = {}
-    for node, directory in nodes.items():
-        root = Path(directory)
-        if not root.is_dir():
-            raise UsageError(f"locations: {node}: there is no directory {root}")
-        for path in sorted(root.glob(pattern)):
-            if path.is_file():
-                found.setdefault(path.relative_to(root).as_posix(), []).append(node)
-    return found
 
 
 def checked(holders: Any, chunk: str) -> tuple[str, ...] | None:

@@ -37,6 +37,7 @@ _REMEDIES = {
     "string_type": "give text; put quotes around what YAML reads as something else",
     "string_too_short": "give at least one character",
     "list_type": "give a list, as [a, b]",
+    "dict_type": _MAPPING,
     "model_type": _MAPPING,
     "model_attributes_type": _MAPPING,
 }

@@ -127,7 +127,7 @@ def test_racks_are_given_by_host_name_or_address_and_a_loader_reads_what_dask_do
 ) -> None:
     first, second = sorted(client.scheduler_info()["workers"])
     rig = made(racks={"127.0.0.1": "host", first: "own"}, loader=str.upper)
-    assert dict(rig.nodes) == {first: "own", second: "host"}
+    assert {node.name: node.rack for node in rig.nodes} == {first: "own", second: "host"}
     for name, held in ((first, True), (second, False)):
         attempt = rig.run(name, lambda value: value * 2, chunk="ab", holders=(first,))
         assert rig.value(attempt) == "ABAB"

@@ -111,13 +111,13 @@ class Membership:
         return joins
 
     async def _join(self, address: str, worker: Mapping[str, Any]) -> None:
-        there = None
+        host = None
         with suppress(OSError):  # the scheduler is gone
-            there = await self._link.at(address, at_node.open_context, self._loader)
+            host = await self._link.at(address, at_node.open_context, self._loader)
         self._joining.discard(address)
-        if not there:
+        if host is None:
             return
-        shared, nodes = Worker(address), nodes_of(address, worker, self._racks)
+        shared, nodes = Worker(address), nodes_of(address, worker, self._racks, host)
         for node in nodes:
             self.servers[node.name] = Server(node, shared)
             self._emit(NodeUp(node))

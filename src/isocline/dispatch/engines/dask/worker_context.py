@@ -1,6 +1,7 @@
 """Worker side of the Dask engine; the state of each engine is in its `WorkerContext`."""
 
 import asyncio
+import socket
 import time
 from typing import final
 
@@ -46,11 +47,11 @@ class WorkerContext:
 _CONTEXTS: dict[str, WorkerContext] = {}
 
 
-def open_context(engine: str, loader: bytes | None) -> bool:
-    """Create the context at a worker, before any other call; returns True."""
+def open_context(engine: str, loader: bytes | None) -> str:
+    """Create the context at a worker, before any other call; returns the name of its machine."""
     if engine not in _CONTEXTS:
         _CONTEXTS[engine] = WorkerContext(loader)
-    return True
+    return socket.gethostname()
 
 
 def close_context(engine: str) -> None:

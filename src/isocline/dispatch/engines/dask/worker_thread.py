@@ -13,15 +13,20 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 
-def nodes_of(address: str, worker: Mapping[str, Any], racks: Mapping[str, str]) -> list[Node]:
+def nodes_of(
+    address: str, worker: Mapping[str, Any], racks: Mapping[str, str], host: str
+) -> list[Node]:
     """Make a node for each thread of a worker, from the scheduler's description.
+
+    `host` is the name of the worker's machine, as that has it.
 
     The rack is looked up by the worker's address, else by its name, else by its host.
     """
     threads = worker["nthreads"]
     keys = (address, str(worker["name"]), worker["host"])
     rack = next((racks[key] for key in keys if key in racks), None)
-    return [Node(address + (f"/{i}" if threads > 1 else ""), rack) for i in range(threads)]
+    hosts = tuple(dict.fromkeys((host, worker["host"])))
+    return [Node(address + (f"/{i}" if threads > 1 else ""), rack, hosts) for i in range(threads)]
 
 
 @final

@@ -55,6 +55,7 @@ class Membership:
     def _at(self, node: Mapping[str, Any]) -> Iterator[ActorSlot]:
         site = node["NodeID"]
         rack = node["Labels"].get(self._rack_label)
+        hosts = (node["NodeManagerHostname"], node["NodeManagerAddress"])
         for number in range(self._actors):
             name = site[:_DIGITS] + (f"/{number}" if self._actors > 1 else "")
-            yield ActorSlot(Node(name, rack), site)
+            yield ActorSlot(Node(name, rack, hosts), site)
