@@ -87,6 +87,7 @@ NAVIGATION: dict[str, list[str]] = {
         "tracing",
         "images",
         "dispatch",
+        "locations",
         "dispatch-engines",
         "dispatch-faults",
         "dask",
