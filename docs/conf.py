@@ -76,6 +76,7 @@ NAVIGATION: dict[str, list[str]] = {
         "serve-requests",
         "serve-overload",
         "serve-caches",
+        "serve-models",
         "serve-learning",
         "router-speed",
         "envoy",

@@ -175,6 +175,7 @@ class ProxySettings:
         session: Name of a header, in lower case, that names a session in place of its prompt.
         picker: How `--plane picker` answers; the router itself does not read it.
         token_block: Tokens in a block of a prompt that comes as tokens; 0: it is read as text.
+        residency: Whether backends hold only some models, so that each request's is read.
         homes: Whether prompts get keys by which routers agree on a backend for each.
         ask_usage: Request usage of streams whose clients do not, and remove it from the response.
         request_ids: Read the id of each request, or make one; else of those that are recorded.
@@ -202,6 +203,7 @@ class ProxySettings:
     token_block: int = 0
     picker: PickerSettings = field(default_factory=PickerSettings)
     homes: bool = False
+    residency: bool = False
 
     def __post_init__(self) -> None:
         _require_distinct("listener", [listener.name for listener in self.listeners])

@@ -393,6 +393,28 @@ class ModelListing:
 
 @final
 @dataclass(frozen=True)
+class AdminCall:
+    """Call to a backend; `{model}` in path and body stands for the name of a model."""
+
+    path: str
+    method: Literal["POST", "PUT", "DELETE", "GET"] = "POST"
+    body: Mapping[str, object] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True)
+class ResidencyRule:
+    """Models of backends with memory for some: how they are told, loaded and unloaded."""
+
+    source: Literal["models", "metrics", "calls"] = "calls"
+    load: AdminCall | None = None  # None: backends load what requests ask for, or fail
+    unload: AdminCall | None = None  # None: backends drop what was used the longest time ago
+    every: float = 1.0  # s between two questions
+    timeout: float = 120.0  # s, of a call
+
+
+@final
+@dataclass(frozen=True)
 class Tracing:
     """Traces and metrics for OpenTelemetry; what is not given is as its `OTEL_*` variables say."""
 

@@ -12,10 +12,12 @@ from rich.console import Console
 from isocline.errors import IsoclineError, SystemFileError, UsageError
 from isocline.gateway.config import Sampling, digest
 from isocline.gateway.health_checks import HealthCheck, Poll
+from isocline.gateway.models.loader import request_of
 from isocline.gateway.serve.addresses import ListenAddress, read_address
 from isocline.gateway.serve.config import Overrides, Serving
 from isocline.gateway.serve.controls import BackendControl
 from isocline.gateway.serve.from_file import read
+from isocline.gateway.serve.worker_core import make_core, residency_of
 from isocline.learn import Learning
 from isocline.model.match import Match
 from isocline.model.serving_settings import (
@@ -80,6 +82,10 @@ serve:
   tracing: {endpoint: "https://c:4318", sample: 0.25, service: s, headers: {X-Key: KEY}}
   key_limits: {two: {requests: 60}}
 """
+RESIDENCY = (
+    '{source: models, load: {path: /l, body: {name: "{model}"}}, '
+    'unload: {method: DELETE, path: "/l/{model}"}, every: 2, timeout: 9}'
+)
 
 
 @pytest.fixture
@@ -521,7 +527,10 @@ def keys_in(document: object) -> set[str]:
 
 
 def test_check_shows_each_setting_and_its_default(file: Path) -> None:
-    file.write_text(FULL.replace("half_life: 600", "half_life: 600, optimism: 0.5"))
+    full = FULL.replace("half_life: 600", "half_life: 600, optimism: 0.5")
+    full = full.replace("workers: 3", f"workers: 1\n  residency: {RESIDENCY}")
+    full = full.replace("frontends:", "models: [{name: m1}]\nfrontends:")
+    file.write_text(full.replace("weight: 2", "weight: 2, memory: 3"))
     serving = read(file)
     document = serving_document(serving)
     elsewhere = {"listen": "listeners", "learn": "learning"}
@@ -624,3 +633,62 @@ def test_prompts_have_homes_where_there_are_several_workers(
     file.write_text(FULL.replace("serve:\n", "serve:\n  cache_homes: true\n"))
     with pytest.raises(SystemFileError, match="cache_homes: has no effect without caches"):
         read(file)
+
+
+MODELS = """kind: routing
+models: [{name: base, size: 2}, {name: "lora-*", size: 0.5, load: 1.5}]
+backends:
+  - {name: a, url: "http://127.0.0.1:9001", memory: 3, resident: [base]}
+  - {name: b, url: "http://127.0.0.1:9002"}
+frontends: [{name: all, backends: ["*"]}]
+"""
+
+
+def test_models_and_their_calls_are_read(file: Path) -> None:
+    file.write_text(f"{MODELS}serve:\n  residency: {RESIDENCY}\n")
+    serving = read(file)
+    assert serving.proxy.residency
+    assert serving.residency is not None
+    assert serving.residency.load is not None
+    assert request_of(serving.residency.load, 'a"b') == ("POST", "/l", b'{"name": "a\\"b"}')
+    assert serving.residency.unload is not None
+    assert request_of(serving.residency.unload, "a/b")[:2] == ("DELETE", "/l/a%2Fb")
+    setting = residency_of(serving)
+    assert setting is not None
+    assert list(setting.capacities) == [3.0, None]
+    core = make_core(serving)
+    assert core.residency is not None
+    assert core.residency.manages("lora-7")
+    assert not core.residency.manages("other")
+    assert core.residency.load_time("lora-7") == 1.5
+    assert core.residency.holders("base") == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("residency", "problem"),
+    [
+        ("{unload: {path: '/{model}'}}", "residency.unload: has no effect without load"),
+        ("{load: {path: /l}}", "residency.load: does not name the model"),
+        ("{load: {path: l}}", "residency.load.path:"),
+        ("{load: {path: '/{model}'}}\n  workers: 2", "residency.load: works in one process"),
+        ("{source: files}", "residency.source"),
+        ("{timeout: 0}", "residency.timeout"),
+    ],
+)
+def test_calls_that_cannot_work_are_named(file: Path, residency: str, problem: str) -> None:
+    file.write_text(f"{MODELS}serve:\n  residency: {residency}\n")
+    with pytest.raises(IsoclineError) as caught:
+        read(file)
+    assert problem in str(caught.value)
+
+
+def test_residency_without_memory_is_refused(file: Path) -> None:
+    problem = refused(file, "  policy: jsq\n", "  policy: jsq\n  residency: {}\n")
+    assert "residency: has no effect without models" in problem
+
+
+@pytest.mark.parametrize("plane", ["envoy", "picker"])
+def test_other_planes_know_nothing_of_models(file: Path, plane: str) -> None:
+    file.write_text(MODELS)
+    with pytest.raises(IsoclineError, match="is for the built-in plane alone"):
+        read(file, Overrides(plane=plane))

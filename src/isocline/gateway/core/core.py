@@ -80,7 +80,7 @@ class Core:
         self.prompts = prompts
         if prompts is not None:
             runtime.show_jobs(prompts.work, prompts.job, prompts.tokens)
-        self.residency = None if residency is None else Residency(residency, runtime.rates)
+        self.residency = None if residency is None else Residency(residency, runtime.jobs_and_rate)
         self.workloads = Workloads(runtime.view.workload, self.rules.oldest_report)
         self.availability = Availability(setting.graph, runtime.curves, self.workloads, self.rules)
         self.tenants = Tenants(self.rules.sharing)
@@ -362,6 +362,16 @@ class Core:
             return []
         return self._resume(backend, *self.residency.lost(backend, now), now)
 
+    def models_unmanaged(self, now: float) -> list[Action]:
+        """Regard all backends as alike from now on: nobody loads models any longer."""
+        residency, self.residency = self.residency, None
+        actions: list[Action] = []
+        for number in residency.release_all() if residency else []:
+            request = self._requests[number]
+            request.waits_at = AT_FRONTEND
+            actions.append(self._route(request, now))
+        return actions
+
     def call_ended(self, backend: int, call: ModelCall, now: float) -> list[Action]:
         """Record that a backend has loaded or unloaded a model."""
         if self.residency is None:
@@ -487,7 +497,9 @@ class Core:
         candidates = all_open.of(request.frontend, request.tried, request.only)
         if self.residency is not None and request.model and candidates.backends:
             work = self._work(request, candidates)
-            decision = self.residency.decide(request.model, candidates.backends, work, now)
+            decision = self.residency.decide(
+                request.model, candidates.backends, work, now, counts=not request.waited
+            )
             if isinstance(decision, GoTo):
                 candidates = all_open.within(request.frontend, candidates, decision.backends)
             elif decision is not None:
@@ -527,7 +539,7 @@ class Core:
         actions: list[Action] = []
         for number in released:
             request = self._requests[number]
-            request.waits_at = AT_FRONTEND
+            request.waits_at, request.waited = AT_FRONTEND, True
             if not there:
                 request.failed_loads += 1
                 request.tried += (backend,)

@@ -76,7 +76,7 @@ class PolicyRuntime:
         self._jobs = self.view.workload.data  # a memoryview: four times as fast as the array
         # What `explained` said of each backend at each workload, until its row changes.
         self._explanations: list[dict[int, tuple[int, int, float]]] = [{} for _ in self.curves]
-        self._rates: list[dict[int, tuple[float, float]]] = [{} for _ in self.curves]  # likewise
+        self._rates: list[dict[int, float]] = [{} for _ in self.curves]  # likewise, jobs/s
 
     def show_jobs(self, work: FloatArray, job: FloatArray, tokens: FloatArray) -> None:
         """Let the policy see facts of the job at hand, which the caller writes to these arrays."""
@@ -142,20 +142,15 @@ class PolicyRuntime:
         jobs, known = self._jobs, self._explanations
         return [known[b].get(jobs[b]) or self._explain(b, jobs[b]) for b in backends]
 
-    def rates(self, backend: int, more: int) -> tuple[float, float]:
-        """Rate l and marginal rate l' of a backend with `more` jobs than now, and one more, jobs/s.
-
-        The marginal rate is that of the next job, l(N + 1) - l(N).
-        """
+    def jobs_and_rate(self, backend: int, more: int) -> tuple[int, float]:
+        """Jobs at a backend with `more` than now, as policies see them, and the rate, jobs/s."""
         jobs, known = self._jobs[backend] + more, self._rates[backend]
-        found = known.get(jobs)
-        if found is None:
-            curve = self._setting.curves[backend]
-            after = float(curve.rate(jobs + 1.0))
+        rate = known.get(jobs)
+        if rate is None:
             if len(known) >= LARGEST:
                 known.clear()
-            found = known[jobs] = after, after - float(curve.rate(float(jobs)))
-        return found
+            rate = known[jobs] = float(self._setting.curves[backend].rate(float(jobs)))
+        return jobs, rate
 
     def reserve(self, workload: int) -> None:
         """Tabulate one more than a workload that was reached."""

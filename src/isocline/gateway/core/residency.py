@@ -1,21 +1,22 @@
 """Models and adapters that backends hold, load and drop, as a router decides on them.
 
-A request whose model is not resident at a backend costs its load there. A backend stands still
-while it loads, L seconds, so its N jobs wait, and L l(N) of work is not done: by the price 1 / l'
-of work (GMSR paper, Eq. 1) a load costs
+A request whose model is not resident at a backend costs its load there. All is counted in
+job-seconds: of work w at a backend with N jobs and rate l(N), a request has a stay of
 
-    C_b = L l_b(N) / l_b'(N)   job-seconds,
+    w (N + 1) / l(N + 1),
 
-at least L, and a request of work w costs w / l_b' where its model is, and C_b more where not. So a
-request waits for a load, rather than go where its model is, once the prices differ by more; and no
-threshold is to be set. Two further decisions use the same unit:
+and a load of L seconds, in which a server stands still, costs L (N + 1): its own request waits, and
+so do the jobs there. Where its model is at several backends, a request goes to one of them by the
+policy, with its prices. It waits for a load elsewhere, rather than go where its model is, once the
+stays differ by more than a load costs; no threshold is to be set. Two further decisions are in the
+same unit:
 
 **More copies** are bought once they are paid for. Each request adds to its model's account by how
-much less it would have cost at the best backend without the model. A load begins when the account
-reaches the cost of the load and of what is dropped for it, as in rent or buy, where this costs at
-most twice as much as knowing the future (A. R. Karlin et al., Algorithmica 3, 1988). So a crowd of
-requests for a model that is on its way causes no second load: of one model, there are at most as
-many loads at a time as resident copies, and one if there is none.
+much shorter its stay would have been at the best backend without the model. A load begins when the
+account reaches the cost of the load and of what is dropped for it, as in rent or buy, where this
+costs at most twice as much as knowing the future (A. R. Karlin et al., Algorithmica 3, 1988). A
+crowd that waits for a model adds nothing, and of one model there are at most as many loads at a
+time as resident copies, and one if there is none: so a crowd causes one load.
 
 **Eviction** is by price. A request adds to the account of the copy that serves it what it would
 have cost more without: a reload, if there is no other copy. The least account for its memory goes
@@ -39,7 +40,7 @@ _LOADS = 100.0
 _SHORTEST = 0.01  # s of a load, in that time: one that takes nothing would make it 0
 # s without another attempt after a load has failed; doubled with each failure, up to the second.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-_FLAT = 1e-9  # in place of a marginal rate of 0, jobs/s per job
+_STILL = 1e-9  # in place of a rate of 0, jobs/s
 _ROUNDING = 1e-9  # of a memory, by which sums of sizes may exceed it
 _MOST_NAMES = 1 << 16  # models of which facts are kept, as clients choose the names
 
@@ -261,8 +262,8 @@ class Refuse(NamedTuple):
 
 Decision = Wait | GoTo | Refuse | None
 """None: all backends are alike to the request."""
-Rates = Callable[[int, int], tuple[float, float]]
-"""Rate l and marginal rate l' of a backend with so many more jobs than now, jobs/s."""
+Jobs = Callable[[int, int], tuple[int, float]]
+"""Number of jobs at a backend with so many more than now, and the rate then, jobs/s."""
 
 
 @final
@@ -275,7 +276,7 @@ class Residency:
         waiting: Number of requests that wait for loads at each backend.
     """
 
-    def __init__(self, setting: ResidencySetting, rates: Rates) -> None:
+    def __init__(self, setting: ResidencySetting, jobs: Jobs) -> None:
         """Initialise; nothing is resident but what is pinned."""
         self.memories = [ModelMemory(capacity) for capacity in setting.capacities]
         self.load_times = [
@@ -284,7 +285,7 @@ class Residency:
         self.waiting = [0] * len(self.memories)
         self._entries = setting.entries
         self._by_call, self._unloads = setting.by_call, setting.unloads
-        self._rates = rates
+        self._jobs = jobs
         self._numbers: dict[str, int] = {}  # of the entry, by model; -1: none
         self._wanted: dict[str, Account] = {}  # what requests would have saved with another copy
         self._parked: dict[tuple[int, str], list[int]] = {}  # requests that wait for a load
@@ -300,7 +301,13 @@ class Residency:
         return self._entry(model) >= 0
 
     def decide(
-        self, model: str, backends: Sequence[int], work: Sequence[float], now: float
+        self,
+        model: str,
+        backends: Sequence[int],
+        work: Sequence[float],
+        now: float,
+        *,
+        counts: bool = True,
     ) -> Decision:
         """Decide where a request may go.
 
@@ -309,6 +316,7 @@ class Residency:
             backends: Backends that are open to it, at least one.
             work: Its work at each, in mean requests.
             now: s.
+            counts: Whether another copy may be bought for it; not if it has waited for one.
         """
         if self._entry(model) < 0:
             return None
@@ -319,9 +327,10 @@ class Residency:
             return self._without_copy(model, backends, cold, costs, now)
         best = min(warm, key=costs.__getitem__)
         self._credit(model, warm, best, (cold, costs), now)
-        place = self._better_place(model, best, cold, costs, now)
-        if place is not None:
-            return place
+        if counts:
+            better = self._better_place(model, best, cold, costs, now)
+            if better is not None:
+                return better
         moving = [b for b in warm if not self.memories[b].stands_still]
         return GoTo(frozenset(moving or warm))
 
@@ -352,6 +361,10 @@ class Residency:
         self.waiting[backend] -= 1
         if not waiting:
             del self._parked[backend, model]
+
+    def release_all(self) -> list[int]:
+        """Forget all requests that wait; returns them."""
+        return [it for backend, model in list(self._parked) for it in self._release(backend, model)]
 
     def parked(self, backend: int, model: str) -> int:
         """Number of requests that wait for a model at a backend."""
@@ -575,6 +588,9 @@ class Residency:
             return None
         account.clear()
         begun = self._begin(place, model, now)
+        bought = self.memories[place].copies.get(model)
+        if bought is not None:
+            bought.earned.add(paid, now, self._scale)
         waits = costs[best] - costs[place] > cost or not self._by_call
         return begun if waits else None
 
@@ -617,7 +633,7 @@ class Residency:
 
         That is the load's and that of what is dropped for it, job-seconds.
         """
-        found, least, its_load = -1, math.inf, math.inf
+        found, least, its_load = -1, (math.inf, 0), math.inf
         size = self._size(model)
         for backend in cold:
             memory = self.memories[backend]
@@ -629,8 +645,9 @@ class Residency:
             loads = 1 + sum(call.loads for call in memory.calls)
             load = self._load_cost(backend, model) * loads
             load += sum(it.earned.value(now, self._scale) for it in victims)
-            if costs[backend] + load < least:
-                found, least, its_load = backend, costs[backend] + load, load
+            rank = costs[backend] + load, len(victims)
+            if rank < least:
+                found, least, its_load = backend, rank, load
         return found, its_load
 
     def _victims(self, memory: ModelMemory, size: float, now: float) -> list[Copy] | None:
@@ -754,14 +771,14 @@ class Residency:
         return self._by_call and self.memories[backend].state(model) in _COMING
 
     def _cost(self, backend: int, work: float) -> float:
-        """Price of so much work at a backend, with the requests that wait there, job-seconds."""
-        _, marginal = self._rates(backend, self.waiting[backend])
-        return work / max(marginal, _FLAT)
+        """Stay of so much work at a backend, behind the requests that wait there, s."""
+        jobs, rate = self._jobs(backend, self.waiting[backend] + 1)
+        return work * jobs / max(rate, _STILL)
 
     def _load_cost(self, backend: int, model: str) -> float:
         """Cost of a load at a backend, for all jobs there and the request, job-seconds."""
-        rate, marginal = self._rates(backend, self.waiting[backend] + 1)
-        return self.load_time(model) * rate / max(marginal, _FLAT)
+        jobs, _ = self._jobs(backend, self.waiting[backend] + 1)
+        return self.load_time(model) * jobs
 
     def _fading(self) -> float:
         """Time in which accounts fade by 1/e, s."""

@@ -117,9 +117,21 @@ class Client:
         Raises:
             NoAnswerError: There was no answer, or none that is HTTP.
         """
+        return await self._asked(backend, ("GET", path, b""), timeout, largest)
+
+    async def send(
+        self, backend: int, request: tuple[str, str, bytes], timeout: float, largest: int
+    ) -> Answer:
+        """Send (method, path, JSON) to a backend, as `get`; raises NoAnswerError."""
+        return await self._asked(backend, request, timeout, largest)
+
+    async def _asked(
+        self, backend: int, request: tuple[str, str, bytes], timeout: float, largest: int
+    ) -> Answer:
+        path = request[1]
         try:
             async with asyncio.timeout(timeout):
-                return await self._get(backend, path, largest)
+                return await self._answer(backend, request, largest)
         except TimeoutError:
             words = connect_failures.no_answer(self._address(backend, path), timeout)
             raise NoAnswerError(words) from None
@@ -131,14 +143,20 @@ class Client:
         address = self._addresses[backend]
         return address if path.startswith("/") else replace(address, url=origin_of(path))
 
-    async def _get(self, backend: int, path: str, largest: int) -> Answer:
+    async def _answer(self, backend: int, request: tuple[str, str, bytes], largest: int) -> Answer:
         assert self._session is not None
+        method, path, body_sent = request
         at_backend = path.startswith("/")
+        headers = self._headers[backend] if at_backend else _HEADERS
+        if body_sent:
+            headers = headers | {"Content-Type": "application/json"}
         asked = self._now()
-        async with self._session.get(
+        async with self._session.request(
+            method,
             self._bases[backend] + path if at_backend else path,
+            data=body_sent or None,
             ssl=self._contexts[backend],
-            headers=self._headers[backend] if at_backend else _HEADERS,
+            headers=headers,
             allow_redirects=False,
         ) as response:
             measured = (asked + self._now()) / 2

@@ -10,6 +10,7 @@ from isocline.gateway.config import ProxySettings
 from isocline.gateway.core.candidates import NO_LIMIT
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.curve_feedback import CurveFeedback
+from isocline.gateway.core.residency import State
 from isocline.gateway.metrics.snapshot import (
     BackendSnapshot,
     FrontendSnapshot,
@@ -104,7 +105,15 @@ def snapshot_of(
 
 def _backend(core: Core, backend: int, now: float, url: str, idle: int) -> BackendSnapshot:
     workloads, ejection = core.workloads, core.availability.ejections.records[backend]
+    memory = None if core.residency is None else core.residency.memories[backend]
+    states = [] if memory is None else [copy.state for copy in memory.copies.values()]
     return BackendSnapshot(
+        loads=memory.loads if memory else 0,
+        failed_loads=memory.failures if memory else 0,
+        evictions=memory.evictions if memory else 0,
+        missing=memory.surprises if memory else 0,
+        resident=states.count(State.RESIDENT),
+        loading=states.count(State.QUEUED) + states.count(State.LOADING),
         refusals=dict(core.refusals[backend]),
         ejections=ejection.times,
         job_seconds=workloads.job_seconds(backend, now),

@@ -141,6 +141,12 @@ class BackendSnapshot:
     opened: int = 0  # connections
     prompt_tokens: int = 0  # of prompts, where the response told how many were cached
     cached_tokens: int = 0  # of these, that its prefix cache held
+    loads: int = 0  # of models, begun
+    failed_loads: int = 0  # calls to load or unload a model that failed
+    evictions: int = 0  # models dropped for others
+    missing: int = 0  # requests whose model was not there, against what was known
+    resident: int = 0  # models there now, of those that are managed
+    loading: int = 0  # and on their way
     curve_changes: int = 0  # times that its speed was found to have changed
     live: LiveBackend | None = None
 
@@ -204,7 +210,10 @@ class Snapshot:
             refused=self.refused,
             pairs=self.pairs,
             frontends={name: replace(it, live=None) for name, it in self.frontends.items()},
-            backends={name: replace(it, live=None) for name, it in self.backends.items()},
+            backends={
+                name: replace(it, live=None, resident=0, loading=0)
+                for name, it in self.backends.items()
+            },
             usage={k: v for k, v in self.usage.items() if k == "process_cpu_seconds_total"},
             spans=self.spans,
             keys=self.keys,

@@ -85,6 +85,10 @@ class ModelDirectory:
             self._task = asyncio.get_running_loop().create_task(self._round())
             self._task.add_done_callback(self._done)
 
+    def learned(self, backend: int, models: dict[str, Model]) -> None:
+        """Take in a list that a backend has given to someone else."""
+        self._catalogue.answered(backend, self._clock(), models)
+
     async def _round(self) -> None:
         async with asyncio.TaskGroup() as group:
             for backend in range(len(self._addresses)):

@@ -26,7 +26,7 @@ from isocline.model.serving_settings import SizeLimits
 # A heartbeat every 10 s (102 Processing) over the default limit on the first byte is 60.
 _MOST_INTERIM = 100
 _PIECE = 65_536  # bytes
-REQUEST_TIMEOUT = 408
+REQUEST_TIMEOUT, NOT_FOUND = 408, 404
 _QUIET = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
@@ -224,7 +224,7 @@ class BackendConnection(BackendSide, asyncio.Protocol):
                 require_response_start(data)
                 self._held = data
                 return
-            head = ResponseHead(data[:end], sizes.header_count)
+            head, whole = ResponseHead(data[:end], sizes.header_count), data
             data = data[end:]
             if not head.interim:
                 break
@@ -235,6 +235,8 @@ class BackendConnection(BackendSide, asyncio.Protocol):
             self._pool.keeps(head.keep)
         if head.status == REQUEST_TIMEOUT and self._was_idle(exchange, head):
             return
+        if head.status == NOT_FOUND and self._lacks_model(exchange, head, whole, data):
+            return
         exchange.first_byte()
         if head.status == SWITCHING:
             open_tunnel(exchange, head, data, self.transport)
@@ -242,6 +244,21 @@ class BackendConnection(BackendSide, asyncio.Protocol):
         elif not (head.status in FULL and exchange.turned_away(head, data)):
             self.response = Transfer(exchange, head)
             self.response.begin(head, data)
+
+    def _lacks_model(
+        self, exchange: Exchange, head: ResponseHead, whole: bytes, data: bytes
+    ) -> bool:
+        """Whether a 404 is for want of a model, as its body says, which is waited for.
+
+        `whole` is what has come of the response, and `data` of its body. Another backend gets the
+        request then.
+        """
+        if not exchange.needs_model():
+            return False
+        if head.length is not None and len(data) < head.length <= _PIECE:
+            self._held = whole
+            return True
+        return exchange.model_missing(head, data)
 
     def _was_idle(self, exchange: Exchange, head: ResponseHead) -> bool:
         """Whether the backend ends an idle connection by 408, and the request is sent again.

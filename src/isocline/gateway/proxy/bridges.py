@@ -109,8 +109,8 @@ class Bridges(Generic[B]):
         Those before it decide about what they still hold alone.
         """
         for bridge in self.all:
-            if bridge.core.next_deadline() <= now:
-                bridge.act(bridge.core.tick(now))
+            # Without actions, too: a core may have calls for its backends.
+            bridge.act(bridge.core.tick(now) if bridge.core.next_deadline() <= now else ())
         self._carry_over(now)
         announce(self.current)
 

@@ -4,6 +4,7 @@ A reload makes another bridge with another core (`bridges`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import final
 
@@ -14,6 +15,7 @@ from isocline.gateway.core.core import Core
 from isocline.gateway.core.key_limits import Buckets, OwnBuckets
 from isocline.gateway.core.request import PLAIN, Profile, Request
 from isocline.gateway.core.request_cost import Usage
+from isocline.gateway.core.residency import ModelCall
 from isocline.gateway.http.forwarded import Forwarded
 from isocline.gateway.http.grammar import BadMessageError
 from isocline.gateway.http.request_head import RequestHead
@@ -38,6 +40,7 @@ class CoreBridge(Decider):
         exchanges: Exchanges under way, by the core's number.
         connectors: Connector of each backend.
         observers: Called with each finished request.
+        make_calls: Carries out calls that load models; None: there are none.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class CoreBridge(Decider):
             self._limiter = KeyLimiter(settings.key_limits, buckets or OwnBuckets(), known)
         self._explains = settings.candidates and bool(observers)
         self._read_load = read_load
+        self.make_calls: Callable[[list[tuple[int, ModelCall]]], None] | None = None
 
     @property
     def identities(self) -> Sequence[BackendAddress]:
@@ -141,15 +145,17 @@ class CoreBridge(Decider):
     def _profile(self, exchange: Exchange) -> Profile | None:
         """Read what the core has to know of a request; None if it was answered with an error."""
         reader = self._sharing
+        model = exchange.access.model if self.settings.residency else ""
         if reader is None:
-            return PLAIN if exchange.prompt is None else Profile(prompt=exchange.prompt)
+            plain = exchange.prompt is None and not model
+            return PLAIN if plain else Profile(prompt=exchange.prompt, model=model)
         try:
             profile = reader.profile(exchange.head, exchange.access.key, exchange.prompt)
         except BadMessageError as error:
             exchange.reply_error(error.status, error.reason)
             return None
         exchange.access.priority, exchange.access.tenant = profile.priority, profile.tenant
-        return profile
+        return replace(profile, model=model) if model else profile
 
     def rewrite(self, backend: int, head: RequestHead, forwarded: Forwarded) -> bytes:
         return self.connectors[backend].rewrite(head, forwarded)
@@ -175,6 +181,9 @@ class CoreBridge(Decider):
         self, number: int, now: float, status: int, wait: float | None, *, again: bool
     ) -> list[Action]:
         return self.core.turned_away(number, now, status, wait, again=again)
+
+    def model_missing(self, number: int, now: float, *, again: bool) -> list[Action]:
+        return self.core.model_missing(number, now, again=again)
 
     def cancelled(self, number: int) -> None:
         del self.exchanges[number]
@@ -205,6 +214,14 @@ class CoreBridge(Decider):
     def act(self, actions: Iterable[Action]) -> None:
         for action in actions:
             self._act(action)
+        self._begin_calls()
+
+    def _begin_calls(self) -> None:
+        """Carry out the calls that the core has for backends."""
+        if self.make_calls is not None:
+            calls = self.core.take_calls(self.clock())
+            if calls:
+                self.make_calls(calls)
 
     def _act(self, action: Action) -> None:
         if isinstance(action, Send):
@@ -215,8 +232,10 @@ class CoreBridge(Decider):
             self.exchanges.pop(action.request).reject(action)
         elif isinstance(action, Close):
             self.exchanges.pop(action.request).break_off(action)
-        elif action.displaced is not None:
-            self._act(action.displaced)
+        else:
+            if action.displaced is not None:
+                self._act(action.displaced)
+            self._begin_calls()
 
 
 def _same_for_connections(before: ProxySettings, after: ProxySettings) -> bool:

@@ -78,6 +78,10 @@ class Decider(ABC):
         """Pass on a full backend's refusal; returns the actions, none to pass the response on."""
 
     @abstractmethod
+    def model_missing(self, number: int, now: float, *, again: bool) -> list[Action]:
+        """Pass on that the backend lacks the model; returns actions as `turned_away`."""
+
+    @abstractmethod
     def cancelled(self, number: int) -> None:
         """Pass on a cancellation."""
 
@@ -328,16 +332,38 @@ class Exchange:
 
         `data` follows the head. Returns whether another backend gets the request.
         """
-        decider, access, backend = self.decider, self.access, self.backend
+        decider = self.decider
         said, now = head.retry_after(), decider.clock()
         wait = None if said is None else seconds_of(said, decider.unix_time())
         actions = decider.turned_away(self.number, now, head.status, wait, again=self.body.whole)
+        return self._go_elsewhere(head, data, actions)
+
+    def needs_model(self) -> bool:
+        """Whether its backend may lack the model that it asks for."""
+        return self.decider.settings.residency and bool(self.access.model)
+
+    def model_missing(self, head: ResponseHead, data: bytes) -> bool:
+        """Handle a 404 that names the model, none of which has gone to the client.
+
+        `data` follows the head. Returns whether the request goes to another backend, or waits.
+        """
+        if self.access.model.encode() not in data:
+            return False
+        again, now = self.complete and self.body.whole, self.decider.clock()
+        actions = self.decider.model_missing(self.number, now, again=again)
+        return self._go_elsewhere(head, data, actions)
+
+    def _go_elsewhere(self, head: ResponseHead, data: bytes, actions: list[Action]) -> bool:
+        """Leave a backend that has refused, unless there are no actions for that."""
+        decider, access, backend = self.decider, self.access, self.backend
+        now = decider.clock()
         if not actions or backend is None:
             return False
         access.refusals += ((access.backend, head.status),)
         if access.trace is not None:
             access.trace.ended(now, head.status, "")
         self.backend = None
+        self.sending = False
         self.due = self.deadline
         # The connection is kept where its response has been read to its end.
         whole = self.complete and head.persistent and head.length == len(data)

@@ -9,6 +9,7 @@ decided on at once.
 from isocline.gateway.access_log import UNMATCHED
 from isocline.gateway.http.error_responses import CONTINUE
 from isocline.gateway.http.model_reader import ModelReader
+from isocline.gateway.http.request_head import RequestHead
 from isocline.gateway.http.unreadable import UnreadableError
 from isocline.gateway.proxy.exchange import Exchange
 from isocline.gateway.proxy.matching import NeedsModel, NoMatch
@@ -65,10 +66,12 @@ def _list_models(exchange: Exchange, directory: Directory) -> None:
 def _route(exchange: Exchange) -> None:
     """Pass the request to the decider, or reject it, or wait for more of its body."""
     decider, head = exchange.decider, exchange.head
-    found = 0 if decider.matcher.takes_all else _find(exchange)
-    if decider.settings.ask_usage and isinstance(found, int) and not _ask_usage(exchange):
+    settings = decider.settings
+    at_once = decider.matcher.takes_all and not settings.residency
+    found = 0 if at_once else _find(exchange)
+    if settings.ask_usage and isinstance(found, int) and not _ask_usage(exchange):
         found = None
-    if decider.settings.prompts and isinstance(found, int) and not _read_prompt(exchange):
+    if settings.prompts and isinstance(found, int) and not _read_prompt(exchange):
         found = None
     if found is None:
         if head.expects:  # a client that waits to be asked for the body is asked
@@ -90,7 +93,8 @@ def _find(exchange: Exchange) -> int | NoMatch | None:
     listener, head, body = exchange.client.listener, exchange.head, exchange.body
     if exchange.model_reader is None:
         found = matcher.by_head(listener, head)
-        if not isinstance(found, NeedsModel):
+        wants_model = exchange.decider.settings.residency and may_name_model(head)
+        if not isinstance(found, NeedsModel) and not (wants_model and isinstance(found, int)):
             return found
     try:
         if exchange.model_reader is None:
@@ -99,7 +103,7 @@ def _find(exchange: Exchange) -> int | NoMatch | None:
             model = exchange.model_reader.end(body.unread())
             matched = matcher.by_model(listener, head, model, None)
             if isinstance(matched, int):
-                exchange.access.model = model
+                exchange.access.model = model or ""
             return matched
         exchange.model_reader.feed(body.unread())
     except UnreadableError as error:
@@ -108,6 +112,11 @@ def _find(exchange: Exchange) -> int | NoMatch | None:
         reason = f"the bodies of waiting requests hold more than {sizes.bodies} bytes"
         return NoMatch(f"{reason}; try again later", _UNAVAILABLE)
     return None
+
+
+def may_name_model(head: RequestHead) -> bool:
+    """Whether the body of a request may name a model."""
+    return head.has_body and head.method == b"POST"
 
 
 def _read_prompt(exchange: Exchange) -> bool:

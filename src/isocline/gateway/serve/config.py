@@ -17,7 +17,7 @@ from isocline.gateway.serve.controls import Controls, ControlSettings
 from isocline.gateway.telemetry.environment import TelemetrySettings
 from isocline.learn import Learning
 from isocline.model.fleet import RoutingSystem
-from isocline.model.serving_settings import Rules
+from isocline.model.serving_settings import ResidencyRule, Rules
 from isocline.model.systemfile.discovery_schema import DiscoverEntry
 from isocline.model.systemfile.serving import Served
 
@@ -82,6 +82,7 @@ class Serving:
         admin: Address of the admin listener; None: no such listener.
         access_log: Path of a file, or `-` for stdout; None: no access log.
         cache_events: Where backends publish their cache events, by backend number.
+        residency: How models are told, loaded and unloaded; None: every backend holds all.
         log_format: Form of the log on stderr.
         telemetry: Collectors of traces and metrics; None: neither is exported.
         drain: Time that requests in flight get to finish once no new ones are accepted, s.
@@ -110,6 +111,7 @@ class Serving:
     controls: Controls = field(default_factory=Controls)
     drain_delay: float = 0.0
     cache_events: dict[int, CacheEventSource] = field(default_factory=dict)
+    residency: ResidencyRule | None = None
     log_format: LogFormat = "text"
     telemetry: TelemetrySettings | None = None
     sources: Stamps = field(default_factory=dict)

@@ -31,7 +31,7 @@ from isocline.gateway.serve.worker_core import idle_weights, make_core
 from isocline.gateway.telemetry.environment import TelemetrySettings, sampling_of, telemetry_of
 from isocline.learn import Learning
 from isocline.model.endpoint import Found
-from isocline.model.serving_settings import KeyLimit, Rules
+from isocline.model.serving_settings import KeyLimit, ResidencyRule, Rules
 from isocline.model.systemfile import notes
 from isocline.model.systemfile.document import Document
 from isocline.model.systemfile.filled import samples
@@ -87,6 +87,8 @@ def serving_of(
         _require_authorities(each, its)
         if overrides.plane == "built-in":
             _require_built_in(each)
+        else:
+            _require_no_loads(each)
     if overrides.fit is not None:
         serving, *_ = (overrides.fit(*it) for it in zip(checked, (serving, *tried), strict=True))
     note = idle_weights(serving, _require_usable(real, serving))
@@ -181,6 +183,13 @@ def _require_built_in(served: Served) -> None:
             served.document.fail(("backends", b, "http2"), problem)
 
 
+def _require_no_loads(served: Served) -> None:
+    """Raise if backends hold only some models, of which only the built-in plane knows."""
+    if served.system.has_residency:
+        problem = "is for the built-in plane alone; serve without --plane, or leave models out"
+        served.document.fail(("models",), problem)
+
+
 @final
 class _Reader:
     """Reader of one file."""
@@ -221,6 +230,7 @@ class _Reader:
             drain=serve.drain,
             drain_delay=serve.drain_delay,
             cache_events=self._cache_events(),
+            residency=self._residency(),
             notes=(*served.notes, *notes(served.system), *unreachable(served)),
             discover=tuple(served.entries.discover),
         )
@@ -247,6 +257,7 @@ class _Reader:
                 session=self._session(),
                 picker=self._serve.picker,
                 homes=self._homes(),
+                residency=self._served.system.has_residency,
                 token_block=self._served.system.block_size if self._cache_events() else 0,
                 ask_usage=self._asks_usage(),
                 sampling=self._at("tracing", sampling_of, tracing, os.environ) if tracing else None,
@@ -286,6 +297,26 @@ class _Reader:
             problem = "has no effect without caches; add prefix_cache: {tokens: ...} at the top"
             self._document.fail(("serve", "cache_homes"), problem)
         return cached and (self._workers > 1 if chosen is None else chosen)
+
+    def _residency(self) -> ResidencyRule | None:
+        """How models are told, loaded and unloaded; refused where it would have no effect."""
+        entry, system = self._serve.residency, self._served.system
+        if not system.has_residency:
+            if entry is not None:
+                problem = "has no effect without models at the top, and memory of a backend"
+                self._document.fail(("serve", "residency"), problem)
+            return None
+        if entry is None:
+            return ResidencyRule()
+        if entry.unload is not None and entry.load is None:
+            problem = "has no effect without load; add it, or leave it out"
+            self._document.fail(("serve", "residency", "unload"), problem)
+        if entry.load is not None and self._workers > 1:
+            problem = (
+                f"works in one process, and there are {self._workers} workers; give workers: 1"
+            )
+            self._document.fail(("serve", "residency", "load"), problem)
+        return entry.make()
 
     def _cache_events(self) -> dict[int, CacheEventSource]:
         """Where backends publish their cache events, by backend number."""

@@ -1,11 +1,12 @@
-"""Health events of backends, from the monitor to a core."""
+"""Events of backends, from the monitor, and from the loader of models, to a core."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import final
 
 from isocline.gateway.core.actions import Action
 from isocline.gateway.core.core import Core
+from isocline.gateway.core.residency import ModelCall
 from isocline.gateway.serve.data_plane import Bridge
 from isocline.gateway.serve.log import LOG
 from isocline.structured_log import event
@@ -72,6 +73,18 @@ class CoreHealthEvents:
 
     def reported(self, backend: int, jobs: int, measured: float) -> None:
         self._deliver(backend, lambda core, b, now: core.reported(b, now, jobs, measured))
+
+    def models_told(self, backend: int, names: Iterable[str], asked: float, complete: bool) -> None:
+        there = list(names)
+        self._deliver(
+            backend, lambda core, b, now: core.models_told(b, there, asked, now, complete)
+        )
+
+    def call_ended(self, backend: int, call: ModelCall) -> None:
+        self._deliver(backend, lambda core, b, now: core.call_ended(b, call, now))
+
+    def call_failed(self, backend: int, call: ModelCall, unknown: bool) -> None:
+        self._deliver(backend, lambda core, b, now: core.call_failed(b, call, now, unknown))
 
     def _deliver(self, backend: int, event: Event) -> None:
         """Deliver an event here, and to each predecessor that knows the backend."""

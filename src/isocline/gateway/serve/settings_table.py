@@ -31,6 +31,7 @@ from isocline.model.systemfile.serving_schema import (
     CAN_BE_OFF,
     ControlEntry,
     LearnEntry,
+    ResidencyEntry,
     ServeEntry,
 )
 
@@ -43,6 +44,7 @@ _END = "<!-- End of the tables -->"
 _GROUPS = (
     LearnEntry,
     ControlEntry,
+    ResidencyEntry,
     DnsEntry,
     FilesEntry,
     KubernetesEntry,

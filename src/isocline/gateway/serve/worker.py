@@ -16,8 +16,9 @@ from isocline.gateway.health_checks import Monitor
 from isocline.gateway.health_checks.probe import Client
 from isocline.gateway.load_reports import ReportError, jobs_in_header
 from isocline.gateway.metrics import Recorder, Snapshot, merged
-from isocline.gateway.models import ModelDirectory
+from isocline.gateway.models import ModelDirectory, ModelLoader
 from isocline.gateway.proxy import Proxy
+from isocline.gateway.proxy.core_bridge import CoreBridge
 from isocline.gateway.serve.config import Serving
 from isocline.gateway.serve.controls import Controls, apply
 from isocline.gateway.serve.data_plane import Plane
@@ -48,11 +49,14 @@ class _Version:
     monitor: Monitor
     cache_events: CacheEventReader
     models: ModelDirectory | None
+    loader: ModelLoader | None
 
     async def close(self) -> None:
         """Stop health checks, polls, readers of cache events, and requests for models."""
         await self.monitor.close()
         await self.cache_events.close()
+        if self.loader is not None:
+            await self.loader.close()
         if self.models is not None:
             await self.models.close()
 
@@ -104,7 +108,7 @@ class Worker:
             directory=self._version.models,
             buckets=buckets,
         )
-        self._version.health_events.bridge = self._proxy.bridge
+        self._join()
         self._counts = counts
         self._reloading = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
@@ -126,6 +130,8 @@ class Worker:
         await self._version.cache_events.start()
         if self._version.models is not None:
             await self._version.models.start()
+        if self._version.loader is not None:
+            await self._version.loader.start()
         self._share_counts()
         if self._telemetry is not None:
             self._telemetry.start()
@@ -208,6 +214,9 @@ class Worker:
         if after.core.prompts is not None and before.core.prompts is not None:
             after.core.prompts.take_over(before.core.prompts, same, frontends)
         await after.cache_events.start()
+        if after.core.residency is not None and before.core.residency is not None:
+            after.core.residency.take_over(before.core.residency, same)
+        bridge_before = self._proxy.bridge
         try:
             observer = self._recorder.observer_of(serving.system, serving.proxy)
             observers = self._observers(serving, observer)
@@ -216,10 +225,26 @@ class Worker:
             await after.close()
             raise
         self._recorder.reloaded(before.core, self._clock(), observer, serving.policy)
-        after.health_events.bridge = self._proxy.bridge
         self._version = after
+        if isinstance(bridge_before, CoreBridge):
+            bridge_before.make_calls = None  # the memories are those of the present core, too
+        self._join()
+        if after.loader is not None:
+            await after.loader.start()
         self._share_counts()
+        if after.core.residency is None:
+            bridge_before.act(before.core.models_unmanaged(self._clock()))
+        elif before.core.residency is not None:
+            for backend in set(range(len(before.serving.system.backends))) - set(same.values()):
+                bridge_before.act(before.core.models_lost(backend, self._clock()))
         await before.close()
+
+    def _join(self) -> None:
+        """Let the present version reach its bridge, and the bridge its loader."""
+        version, bridge = self._version, self._proxy.bridge
+        version.health_events.bridge = bridge
+        if version.loader is not None and isinstance(bridge, CoreBridge):
+            bridge.make_calls = version.loader.carry_out
 
     def _share_counts(self) -> None:
         """Start exchanging jobs in flight with other processes, for the present core."""
@@ -273,7 +298,28 @@ def _version(
         serving.cache_events, names, core.cache_changed, core.cache_message_expected
     )
     directory = _directory(serving, before, clock)
-    return _Version(serving, core, health_events, monitor, reader, directory)
+    loader = _loader(serving, health_events, directory, clock)
+    return _Version(serving, core, health_events, monitor, reader, directory, loader)
+
+
+def _loader(
+    serving: Serving,
+    events: CoreHealthEvents,
+    directory: ModelDirectory | None,
+    clock: Callable[[], float],
+) -> ModelLoader | None:
+    if serving.residency is None:
+        return None
+    backends = serving.system.backends
+    return ModelLoader(
+        [backend.name for backend in backends],
+        [b for b, backend in enumerate(backends) if backend.memory is not None],
+        serving.residency,
+        events,
+        Client(serving.proxy.backends, clock),
+        None if directory is None else directory.learned,
+        clock,
+    )
 
 
 def _directory(

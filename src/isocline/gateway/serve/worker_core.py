@@ -2,15 +2,19 @@
 
 import math
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from isocline.gateway.core.actions import Send
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.request_cost import Measure
+from isocline.gateway.core.residency import KnownModel, ResidencySetting
 from isocline.gateway.serve.config import Serving
 from isocline.gateway.serve.controls import Controls, apply
 from isocline.learn import Learner
+from isocline.model.residency import Model, model_of
 from isocline.policies.parse import parse
 
 
@@ -33,6 +37,7 @@ def make_core(
         unplanned=serving.unplanned,
         cache_ranks={b: source.ranks for b, source in serving.cache_events.items()},
         cache_homes=serving.proxy.homes,
+        residency=residency_of(serving),
     )
     names = [backend.name for backend in serving.system.backends]
     apply(serving.controls, core, names, -math.inf)
@@ -41,6 +46,27 @@ def make_core(
             core.backend_drain(backend, -math.inf)
     core.take_notices()  # notices of drains, already announced when they began
     return core
+
+
+def residency_of(serving: Serving) -> ResidencySetting | None:
+    """Facts of the backends' models; None if every backend holds all of them."""
+    rule, system = serving.residency, serving.system
+    if rule is None:
+        return None
+    entries = [
+        KnownModel(it.size, it.load, partial(_is_of, system.models, it)) for it in system.models
+    ]
+    return ResidencySetting(
+        entries,
+        [backend.memory for backend in system.backends],
+        [backend.resident for backend in system.backends],
+        by_call=rule.load is not None,
+        unloads=rule.unload is not None,
+    )
+
+
+def _is_of(models: Sequence[Model], entry: Model, name: str) -> bool:
+    return model_of(models, name) is entry
 
 
 def idle_weights(serving: Serving, core: Core) -> str:

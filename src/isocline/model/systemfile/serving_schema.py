@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from isocline.model.serving_settings import (
+    AdminCall,
     Cors,
     EjectionRule,
     HealthCheck,
@@ -20,6 +21,7 @@ from isocline.model.serving_settings import (
     PickerSettings,
     PollPeriod,
     RefusalRule,
+    ResidencyRule,
     RetryRule,
     Rules,
     SharingRule,
@@ -103,6 +105,58 @@ class ControlEntry(Record):
         description="controls that operators may use: `drain`, `weight`, `max_share`, `curves`, "
         "`reload`, `backends`",
     )
+
+
+@final
+class CallEntry(Record):
+    """Call to a backend that loads or unloads a model."""
+
+    method: Literal["POST", "PUT", "DELETE", "GET"] = "POST"
+    path: Annotated[str, Field(pattern="^/")]
+    body: dict[str, Any] = Field({})
+
+    def make(self) -> AdminCall:
+        """The call."""
+        return AdminCall(self.path, self.method, self.body)
+
+    @model_validator(mode="after")
+    def _names_the_model(self) -> "CallEntry":
+        if "{model}" not in self.path and "{model}" not in str(self.body):
+            raise PydanticCustomError(
+                "said", "does not name the model; put {{model}} into the path or the body"
+            )
+        return self
+
+
+@final
+class ResidencyEntry(SettingsRecord):
+    """Models of backends with `memory`: how they are told, loaded and unloaded."""
+
+    source: Literal["models", "metrics", "calls"] = Field(
+        "calls",
+        description="where what is resident is read: `models` (`/v1/models`), `metrics` (vLLM's "
+        "`vllm:lora_requests_info`), or nowhere: `calls`, what the router itself has loaded",
+    )
+    every: Positive = Field(
+        1.0, description="interval between two questions", json_schema_extra=_SECONDS
+    )
+    load: CallEntry | None = Field(
+        None,
+        description="call that loads a model, `{method, path, body}` with `{model}` for its name; "
+        "by default backends load what requests ask for",
+    )
+    unload: CallEntry | None = Field(
+        None,
+        description="call that unloads one; by default backends drop what was used longest ago",
+    )
+    timeout: Positive = Field(
+        120.0, description="limit on the time of a call", json_schema_extra=_SECONDS
+    )
+
+    def make(self) -> ResidencyRule:
+        """The rule."""
+        load, unload = (None if it is None else it.make() for it in (self.load, self.unload))
+        return ResidencyRule(self.source, load, unload, self.every, self.timeout)
 
 
 @final
@@ -213,6 +267,11 @@ class ServeEntry(SettingsRecord):
         ModelListing(),
         description="how `GET /v1/models` is answered, or `off`; see "
         "[the list of models](serve-requests.md#the-list-of-models)",
+    )
+    residency: ResidencyEntry | None = Field(
+        None,
+        description="how models of backends with `memory` are told, loaded and unloaded, see "
+        "[models in memory](serve-models.md)",
     )
     access_log: Name | None = Field(
         None,

@@ -74,6 +74,7 @@ def serving_document(serving: Serving, lacking: Collection[str] = ()) -> dict[st
         "picker": _settings(proxy.picker),
         "cors": proxy.cors and _settings(proxy.cors),
         "models": serving.models and _settings(serving.models),
+        "residency": serving.residency and asdict(serving.residency),
         "access_log": serving.access_log,
         "log_format": serving.log_format,
         "tracing": serving.telemetry and _tracing(serving),

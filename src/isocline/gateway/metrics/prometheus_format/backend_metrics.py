@@ -31,11 +31,21 @@ def of_backends(seen: Snapshot) -> Iterator[Metric]:
         ("report_surprise_jobs", "Sum over them of |as reported - as known|.", "surprises"),
         ("prompt_tokens", "Of prompts of which it said how much was cached.", "prompt_tokens"),
         ("cached_tokens", "Of these, that it had cached.", "cached_tokens"),
+        ("model_loads", "Loads of models, begun.", "loads"),
+        ("model_calls_failed", "Calls to load or unload one that failed.", "failed_loads"),
+        ("model_evictions", "Models dropped for others.", "evictions"),
+        ("models_missing", "Requests whose model was gone, unexpectedly.", "missing"),
         ("curve_changes", "Times that its speed was found to have changed.", "curve_changes"),
         ("connections_opened", "Connections opened to it.", "opened"),
     ):
         rows = (((b,), getattr(it, what)) for b, it in seen.backends.items())
         yield counter(f"isocline_backend_{name}", text, ("backend",), rows)
+    for name, text, what in (
+        ("resident", "Managed models that are loaded.", "resident"),
+        ("loading", "Managed models on their way.", "loading"),
+    ):
+        rows = (((b,), getattr(it, what)) for b, it in seen.backends.items() if it.live)
+        yield gauge(f"isocline_backend_models_{name}", text, ("backend",), rows)
     yield gauge(
         "isocline_backend_state",
         "1 where it is in that state, 0 where not; between them, workers differ.",
