@@ -76,11 +76,14 @@ class Engine:
         work = size * (total if self.settings.unit == "tokens" else 1.0)
         return work, work * prefill / total
 
-    def submit(self, generation: Generation, model: str = "") -> None:
-        """Serve a request for a model from now on."""
+    def note_use(self, model: str, generation: Generation) -> None:
+        """Note the model that a request uses as long as it is served."""
         if self.models is not None:
             self._in_service = [it for it in self._in_service if not it[1].gone]
             self._in_service.append((model, generation))
+
+    def submit(self, generation: Generation) -> None:
+        """Serve a request from now on."""
         self._generations.advance(self.now())
         self._generations.admit(generation)
         self._set()

@@ -78,7 +78,8 @@ def _begin(connection: "Connection", completion: CompletionRequest) -> Answer:
     faults, happens = engine.faults, engine.random.random
     kind = StreamedAnswer if completion.stream else Answer
     answer = kind(engine, completion, connection, cut=happens() < faults.reset)
-    engine.submit(answer, completion.model)
+    engine.note_use(completion.model, answer)
+    engine.submit(answer)
     if isinstance(answer, StreamedAnswer):
         answer.begin()
     return answer

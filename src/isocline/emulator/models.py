@@ -59,6 +59,11 @@ class ModelStore:
         """Models that it serves now."""
         return [*self._always, *self.resident]
 
+    @property
+    def coming(self) -> set[str]:
+        """Models that are being loaded, or queued for it."""
+        return {load.name for load in self._loads}
+
     def serves(self, name: str) -> bool:
         """Whether it serves requests for a model now; such a one then counts as used."""
         if name in self.resident:
@@ -94,7 +99,7 @@ class ModelStore:
             ApiError: There is no such model (404), it is loaded already, or there is no room (400).
         """
         model = self._known(name)
-        if name in self.resident or any(load.name == name for load in self._loads):
+        if name in self.resident or name in self.coming:
             raise ApiError(400, f"the lora adapter {name!r} has already been loaded")
         if not self._fits(model):
             raise ApiError(400, f"there is no memory for the lora adapter {name!r}")

@@ -661,7 +661,7 @@ def test_models_and_their_calls_are_read(file: Path) -> None:
     assert core.residency.manages("lora-7")
     assert not core.residency.manages("other")
     assert core.residency.load_time("lora-7") == 1.5
-    assert core.residency.holders("base") == {0, 1}
+    assert core.residency.holders("base") == frozenset((0, 1))
 
 
 @pytest.mark.parametrize(
