@@ -230,12 +230,14 @@ def test_a_stale_table_is_put_aside_until_its_writer_is_back(path: Path) -> None
         with StandIn(path, "eu", ADDRESSES) as cluster:
             table.beat(lambda: time.monotonic_ns() + 1000 * second)  # fresh for the whole test
             assert not fewest(cluster)
+            assert not stand_in.is_warning()
             table.beat(lambda: time.monotonic_ns() - 5 * second)
             assert fewest(cluster)
             assert "is stale" in stand_in.message()
             table.beat(lambda: time.monotonic_ns() + 1000 * second)
             assert not fewest(cluster)
             assert "is in use" in stand_in.message()
+            assert stand_in.is_warning()  # as loud as what it takes back
 
 
 def test_a_table_that_takes_the_place_of_another_is_used(table: PriceTable) -> None:

@@ -329,11 +329,12 @@ static const char USABLE[] = "is in use";
 
 /* Log what has become of the table, if the log does not say so already. */
 static void say_state(struct config *config, const char *reason) {
-  if (atomic_exchange(&config->said, reason) == reason)
+  const char *before = atomic_exchange(&config->said, reason);
+  if (before == reason)
     return;
-  if (reason == USABLE)
-    say(LOG_INFO, "isocline: frontend %s: price table %s is in use", config->frontend,
-        config->table);
+  if (reason == USABLE) /* after a warning as loud as that */
+    say(before == NULL ? LOG_INFO : LOG_WARNING, "isocline: frontend %s: price table %s is in use",
+        config->frontend, config->table);
   else
     say(LOG_WARNING,
         "isocline: frontend %s: price table %s %s; backends are picked by least requests until "

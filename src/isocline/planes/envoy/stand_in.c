@@ -19,9 +19,10 @@ struct stand_in {
 
 static char last_message[1024];
 static uint64_t messages;
+static int last_level;
 
 void envoy_dynamic_module_callback_log(int level, struct text message) {
-  (void)level;
+  last_level = level;
   size_t kept = message.length < sizeof last_message ? message.length : sizeof last_message - 1;
   memcpy(last_message, message.start, kept);
   last_message[kept] = '\0';
@@ -161,6 +162,7 @@ void stand_in_pick_often(struct stand_in *it, uint64_t times) {
     stand_in_pick(it, NULL);
 }
 
-/* What the module last logged, and how many messages there were. */
+/* What the module last logged, how many messages there were, and whether the last one warns. */
 const char *stand_in_message(void) { return last_message; }
 uint64_t stand_in_messages(void) { return messages; }
+bool stand_in_is_warning(void) { return last_level >= LOG_WARNING; }

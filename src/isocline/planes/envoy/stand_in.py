@@ -100,6 +100,11 @@ def message() -> str:
     return str(_loaded().stand_in_message().decode())
 
 
+def is_warning() -> bool:
+    """Whether that line is one that is shown by default."""
+    return bool(_loaded().stand_in_is_warning())
+
+
 def messages() -> int:
     """How many lines the module has logged in this process."""
     return int(_loaded().stand_in_messages())
@@ -123,4 +128,5 @@ def _loaded() -> ctypes.CDLL:
     loaded.stand_in_pick_often.argtypes = [pointer, ctypes.c_uint64]
     loaded.stand_in_message.restype = ctypes.c_char_p
     loaded.stand_in_messages.restype = ctypes.c_uint64
+    loaded.stand_in_is_warning.restype = ctypes.c_bool
     return loaded
