@@ -242,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--address", help="a running Ray; by default one is started")
     parser.add_argument("--only", choices=["plain", "prompts"])
     options = parser.parse_args(arguments)
-    local: dict[str, Any] = {"num_cpus": 4, "include_dashboard": False}
+    local: dict[str, Any] = {"address": "local", "num_cpus": 4, "include_dashboard": False}
     given = {"address": options.address} if options.address else local
     ray.init(log_to_driver=False, logging_level="error", **given)
     logging.getLogger("ray.serve").setLevel(logging.ERROR)

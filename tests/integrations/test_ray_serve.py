@@ -99,6 +99,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     ray.init(
+        "local",  # and none that others have started on this machine
         num_cpus=4,
         include_dashboard=False,
         log_to_driver=False,

@@ -37,7 +37,12 @@ def test_a_key_of_the_gateway_alone_is_refused(tmp_path: Path, key: str, value: 
 
 @pytest.mark.parametrize(
     ("group", "part", "value"),
-    [("sizes", "pool", 3), ("retries", "window", 5.0), ("times", "tunnel", 1.0)],
+    [
+        ("picker", "endpoints", 2),
+        ("sizes", "pool", 3),
+        ("retries", "window", 5.0),
+        ("times", "tunnel", 1.0),
+    ],
 )
 def test_a_part_of_a_group_is_refused_where_it_is_not_the_default(
     tmp_path: Path, group: str, part: str, value: float

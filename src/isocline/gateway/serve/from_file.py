@@ -31,7 +31,7 @@ from isocline.gateway.serve.worker_core import idle_weights, make_core
 from isocline.gateway.telemetry.environment import TelemetrySettings, sampling_of, telemetry_of
 from isocline.learn import Learning
 from isocline.model.endpoint import Found
-from isocline.model.serving_settings import KeyLimit, ResidencyRule, Rules
+from isocline.model.serving_settings import KeyLimit, PickerSettings, ResidencyRule, Rules
 from isocline.model.systemfile import notes
 from isocline.model.systemfile.document import Document
 from isocline.model.systemfile.filled import samples
@@ -174,7 +174,7 @@ def _require_authorities(served: Served, serving: Serving) -> None:
 
 def _require_built_in(served: Served) -> None:
     """Raise where a file asks for what another plane does: HTTP/2 to backends, a picker."""
-    if "picker" in served.serve.model_fields_set:
+    if served.serve.picker != PickerSettings():
         problem = "is read with --plane picker alone; serve with that, or leave it out"
         served.document.fail(("serve", "picker"), problem)
     for b, backend in enumerate(served.entries.backends):

@@ -24,7 +24,6 @@ _KEYS = {
     "holding": "needs a queue at each frontend, which Envoy has not",
     "key_limits": "counts in the gateway",
     "models": "is answered by the gateway",
-    "picker": "is read with --plane picker alone",
     "poll": "is of load reports to the gateway",
     "refusals": "is of the gateway: Envoy passes 429 and 503 on",
     "session": "needs the prefix caches of the gateway",
@@ -36,6 +35,7 @@ _KEYS = {
 }
 # Keys of groups, refused where they differ from their defaults.
 _PARTS = {
+    "picker": ("endpoints", "conformance"),
     "retries": ("least", "window"),
     "times": ("tunnel", "linger"),
     "sizes": ("bodies", "replay", "pool"),
