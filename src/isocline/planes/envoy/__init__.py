@@ -12,6 +12,7 @@ which holds the module's decisions to those of the router's core and of the simu
 
 Around it, `isocline serve --plane envoy`: `support` refuses what Envoy cannot do, `bootstrap` says
 the rest of a file in its words (`routes`, `clusters`), `configuration` brings it to a running
-one, `process` starts and watches that, `statistics` reads what its requests did, `core` learns and
-prices by it without I/O, `pricing` passes prices on, and `plane` ties all of these together.
+one, `process` starts and watches that, `statistics` reads what its requests did and what its checks
+of `health` say, `core` learns, prices and ejects by it without I/O, `pricing` passes prices on, and
+`plane` ties all of these together.
 """

@@ -298,7 +298,8 @@ class _Plane:
 
     def _noticed(self, notices: Sequence[Notice]) -> bool:
         """Log notices of the core; returns whether there are any."""
-        log_notices(notices, [it.name for it in self._serving.system.backends])
+        if notices:
+            log_notices(notices, [it.name for it in self._serving.system.backends])
         return bool(notices)
 
     def _lost(self) -> None:

@@ -10,15 +10,14 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from isocline.gateway.core.actions import Cause
 from isocline.gateway.core.attempt_ends import GATEWAY_ERRORS
 from isocline.gateway.load_reports.numbers import ReportError
 from isocline.gateway.load_reports.orca import jobs_in_header
-from isocline.planes.envoy.core import End
+from isocline.planes.envoy.core import SERVED, End
 from isocline.planes.envoy.routes import NAMESPACE
 
 # Fields of a line, by what Envoy calls them; the last one may hold whatever a backend has sent.
@@ -47,12 +46,12 @@ _LATE = "UT"  # that of an attempt: its backend did not begin to answer
 _NO_CONNECTION = "UF"
 _MALFORMED = "UPE"
 _BROKEN = frozenset({"UC", "UR", _MALFORMED})  # a body that is cut short is malformed
+_LEFT = End("left")
 _UNWELL = {"NETWORK": "it does not answer", "NETWORK_TIMEOUT": "it does not answer in time"}
 
 
 @final
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One line: an attempt that has begun, or has ended.
 
     Attributes:
@@ -75,8 +74,7 @@ class Attempt:
 
 
 @final
-@dataclass(frozen=True)
-class Checked:
+class Checked(NamedTuple):
     """One line: a backend's health, by the checks of a frontend's cluster, has changed.
 
     Attributes:
@@ -123,7 +121,10 @@ def _ended(  # noqa: PLR0913
 ) -> Attempt | None:
     """Attempt of the fields of a line, but the first; None if nothing has come of it."""
     now, began = float(at), float(sent)
-    end = _end(int(status), set(flags.split(",")), answered != _NONE, whole != _NONE)
+    if flags == _NONE:
+        end = _response(int(status)) if whole != _NONE else _LEFT
+    else:
+        end = _broken(int(status), set(flags.split(",")), answered != _NONE, whole != _NONE)
     if connected == _NONE:
         if end.how != "failed":
             return None
@@ -134,16 +135,24 @@ def _ended(  # noqa: PLR0913
     return Attempt(frontend, address, now, began, end, _jobs(load), min(began + delay, now))
 
 
-def _end(status: int, flags: Set[str], answered: bool, whole: bool) -> End:
+def _response(status: int) -> End:
+    """End with a whole response."""
+    if status == SERVED.status:
+        return SERVED
+    if status in (0, _UPGRADED):
+        return _LEFT
+    if status in GATEWAY_ERRORS:
+        return End("failed", status, f"status {status}")
+    return End("served" if status < _REFUSED else "refused", status)
+
+
+def _broken(status: int, flags: Set[str], answered: bool, whole: bool) -> End:
+    """End with flags that say what was wrong, mostly."""
     if flags & _TOO_SLOW:
         return End("too slow", why=Cause.FIRST_BYTE_TIMEOUT.reason * (_LATE in flags))
     if fault := _fault(flags, answered):
         return End("failed", why=fault)
-    if not whole or status in (0, _UPGRADED):
-        return End("left")
-    if status in GATEWAY_ERRORS:
-        return End("failed", status, f"status {status}")
-    return End("served" if status < _REFUSED else "refused", status)
+    return _response(status) if whole else _LEFT
 
 
 def _fault(flags: Set[str], answered: bool) -> str:
