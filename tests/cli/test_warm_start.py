@@ -76,6 +76,8 @@ NOT_NEEDED = {
     "isocline.simulate.routing.holding_engine",
     "isocline.simulate.routing.slotted_engine",
     "isocline.simulate.scheduling",
+    "isocline.theory.routing.convergence",
+    "isocline.theory.routing.latency_routing",
     "isocline.report.plots.style",
     "rich.progress",
     "scipy.special",
