@@ -93,6 +93,7 @@ NAVIGATION: dict[str, list[str]] = {
         "dispatch-faults",
         "dask",
         "ray-serve",
+        "ray-near-data",
         "backend-and-load",
         "demo",
     ],
