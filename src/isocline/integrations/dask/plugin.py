@@ -103,19 +103,24 @@ class NearDataPlugin(SchedulerPlugin):
     # Life
 
     async def start(self, scheduler: Any) -> None:
-        """Begin to decide; compiles the policy in a thread, as that may take seconds."""
+        """Begin to decide; compiles the policy in a thread, as that may take seconds.
+
+        Dask registers the plugin as soon as this returns, and tells it of nothing before: so all
+        that waits for others comes first.
+        """
         require_tested(distributed.__version__, "the scheduler")
         locations, policy, rates, seed = self._given
+        self._scheduler = scheduler
         self._locations = ChunkLocations(locations)
+        self._places = Places()
         placement = await asyncio.to_thread(Placement, policy, rates, stream(seed))
+        await self._know_hosts()
         before = scheduler.plugins.get(NAME)
         if isinstance(before, NearDataPlugin):
             before.stop()
             scheduler.plugins.pop(NAME, None)
         self._policy = policy.name
-        self._scheduler = scheduler
         self._placement = placement
-        self._places = Places()
         self._named: dict[Hashable, tuple[str, ...]] = {}  # places of the data of known tasks
         self._ends: dict[Hashable, tuple[float | None, bool]] = {}
         self._asked: tuple[Hashable, list[str]] = ("", [])  # the last task, and workers for it
@@ -132,10 +137,8 @@ class NearDataPlugin(SchedulerPlugin):
         self.is_on = True
         self._replace_methods()
         self._serve_page()
-        self._know(scheduler.workers)
+        self._know([each for each in scheduler.workers if not self._places.workers([each])])
         self._see_workers()
-        if self._asking:
-            await asyncio.wait(self._asking, timeout=_PATIENCE)
 
     def stop(self) -> None:
         """Give everything back to Dask; waiting tasks are its to place."""
@@ -399,8 +402,26 @@ class NearDataPlugin(SchedulerPlugin):
         self._up = set(running)
         self._later()
 
+    async def _know_hosts(self) -> None:
+        """Note the names of workers, and of their hosts if these may be places."""
+        scheduler = self._scheduler
+        for ws in scheduler.workers.values():
+            self._places.add(ws.address, {str(ws.name), ws.host})
+        if not (scheduler.workers and self._hosts_matter()):
+            return
+
+        async def know(worker: str) -> None:
+            host = await self._host_of(worker)
+            if host is not None and worker in scheduler.workers:
+                self._places.add(worker, {host})
+
+        asking = [asyncio.ensure_future(know(worker)) for worker in scheduler.workers]
+        _, late = await asyncio.wait(asking, timeout=_PATIENCE)
+        for task in late:
+            task.cancel()
+
     def _know(self, workers: Iterable[str]) -> None:
-        """Note the names of workers; they are asked for their hosts', if these may be places."""
+        """Note the names of workers that have joined; a host's name follows."""
         for worker in workers:
             ws = self._scheduler.workers[worker]
             self._named_anew(worker, {str(ws.name), ws.host})
@@ -416,16 +437,20 @@ class NearDataPlugin(SchedulerPlugin):
         return self._locations.is_open or not all(known([name]) for name in self._locations.places)
 
     async def _ask(self, worker: str) -> None:
+        host = await self._host_of(worker)
+        if host is not None and worker in self._scheduler.workers:
+            self._named_anew(worker, {host})
+
+    async def _host_of(self, worker: str) -> str | None:
+        """Ask a worker for its host's name."""
         try:
             answers = await self._scheduler.broadcast(
                 msg={"op": "run", "function": dumps(socket.gethostname)}, workers=[worker]
             )
-            name = _content(answers[worker]["result"])
+            return str(_content(answers[worker]["result"]))
         except Exception:
             _LOG.info("isocline: %s does not tell its host's name", worker, exc_info=True)
-            return
-        if worker in self._scheduler.workers:
-            self._named_anew(worker, {name})
+            return None
 
     @_guarded
     def _named_anew(self, worker: str, names: set[str]) -> None:
