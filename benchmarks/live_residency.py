@@ -1,13 +1,13 @@
 """Models in memory: the router's core against rivals, `python -m benchmarks.live_residency`.
 
 24 emulated backends that stand still while they load, 105 models asked for by Zipf's law, and
-memory for some at each, equal for all contestants. The core decides as in `isocline serve`, by calls
-that load and unload; backends load on demand for the rivals, and drop what was used the longest
-time ago: affinity (the holder with the fewest jobs, or the backend with the fewest once that has
-so many more), shuffle sharding (the fewest jobs of k that a hash gives), and rendezvous hashing,
-plain and with bounded loads. All see the same requests, after a warm-up, on virtual time: core and
-emulator are those of the product, and what lies between them, sockets, is left out. Of each kind of
-rival several parameters run, and the best by p99 counts. About a minute.
+memory for some at each, equal for all contestants. The core decides as in `isocline serve`, by
+calls that load and unload; backends load on demand for the rivals, and drop what was used the
+longest time ago: affinity (the holder with the fewest jobs, or the backend with the fewest once
+that has so many more), shuffle sharding (the fewest jobs of k that a hash gives), and rendezvous
+hashing, plain and with bounded loads. All see the same requests, after a warm-up, on virtual time:
+core and emulator are those of the product, and what lies between them, sockets, is left out. Of
+each kind of rival several parameters run, and the best by p99 counts. About a minute.
 """
 
 import argparse
