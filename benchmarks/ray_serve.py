@@ -241,6 +241,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--address", help="a running Ray; by default one is started")
     parser.add_argument("--only", choices=["plain", "prompts"])
+    parser.add_argument(
+        "--router", action="append", metavar="PART", help="routers of these names; by default all"
+    )
     options = parser.parse_args(arguments)
     local: dict[str, Any] = {"address": "local", "num_cpus": 4, "include_dashboard": False}
     given = {"address": options.address} if options.address else local
@@ -255,6 +258,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             least = "" if cached else f", fluid optimum {optimum():.3f} s"
             print(f"{what}, load {LOAD}{least}:", flush=True)
             for contestant in contestants(cached):
+                if options.router and not any(it in contestant.name for it in options.router):
+                    continue
                 one = measured(contestant, cached)
                 print(f"  {one}  load average {os.getloadavg()[0]:.0f}", flush=True)
     finally:
