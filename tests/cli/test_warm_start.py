@@ -77,6 +77,7 @@ NOT_NEEDED = {
     "isocline.simulate.routing.slotted_engine",
     "isocline.simulate.scheduling",
     "isocline.theory.routing.convergence",
+    "isocline.theory.routing.hindsight",
     "isocline.theory.routing.latency_routing",
     "isocline.report.plots.style",
     "rich.progress",

@@ -29,8 +29,6 @@ from isocline.model.replay import frontends_of, sizes_of
 from isocline.model.traffic import ExponentialSizes, Trace
 from isocline.simulate.routing.slowdown import Slowdown, factors_at
 from isocline.theory.routing.equilibrium import fluid_optimum
-from isocline.theory.routing.hindsight.bound import hindsight_bound
-from isocline.theory.routing.hindsight.pools import TooLargeError
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -61,6 +59,10 @@ def least_with_hindsight(system: RoutingSystem, trace: Trace, horizon: float) ->
     Jobs that are there at the start only slow those down that come. None if there are too many
     unlike backends for it.
     """
+    # Imported here, so that simulations without a trace do not wait for it.
+    from isocline.theory.routing.hindsight.bound import hindsight_bound  # noqa: PLC0415
+    from isocline.theory.routing.hindsight.pools import TooLargeError  # noqa: PLC0415
+
     kept = int(np.searchsorted(trace.times, horizon))
     sizes = sizes_of(system, trace)
     if sizes is not None and not np.isclose(size := float(sizes[:kept].mean()), 1.0, rtol=1e-12):
