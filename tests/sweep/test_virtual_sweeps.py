@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from isocline.emulator.faults import Faults
+from isocline.emulator.generation import Generation
 from isocline.emulator.settings import Settings
 from isocline.errors import MeasureError
 from isocline.loadgen import Schedule
@@ -287,7 +288,7 @@ def test_requests_are_never_more_than_the_level() -> None:
             most = [0]
             admit = server.engine.submit
 
-            def submit(generation, model=""):  # type: ignore[no-untyped-def]
+            def submit(generation: Generation, model: str = "") -> None:
                 admit(generation, model)
                 most.append(server.engine.sharing.running)
 

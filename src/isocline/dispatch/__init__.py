@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from isocline.dispatch.errors import InputError as InputError
     from isocline.dispatch.errors import JournalError as JournalError
     from isocline.dispatch.errors import NoHolderError as NoHolderError
+    from isocline.dispatch.errors import NoRoomError as NoRoomError
     from isocline.dispatch.errors import QuarantinedError as QuarantinedError
     from isocline.dispatch.errors import RemoteError as RemoteError
     from isocline.dispatch.errors import ResultError as ResultError
@@ -45,6 +46,7 @@ _ERRORS = (
     "InputError",
     "JournalError",
     "NoHolderError",
+    "NoRoomError",
     "QuarantinedError",
     "RemoteError",
     "ResultError",

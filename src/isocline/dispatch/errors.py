@@ -44,6 +44,10 @@ class NoHolderError(TaskError):
     """No node that is up holds the task's chunk, and it cannot be read from elsewhere."""
 
 
+class NoRoomError(TaskError):
+    """No node has the resources that the task needs."""
+
+
 class QuarantinedError(TaskError):
     """As many workers as the rules allow have died while running this task."""
 
@@ -202,6 +206,16 @@ def input_failed(key: str, given: str, error: BaseException) -> TaskError:
     failed = InputError(key, text)
     failed.__cause__ = cause
     return failed
+
+
+def no_room(key: str, need: Sequence[tuple[str, float]], most: str) -> TaskError:
+    """Error of a task that no node could ever hold; `most` describes what nodes have."""
+    needed = ", ".join(f"{name} {amount:g}" for name, amount in need)
+    return NoRoomError(
+        key,
+        f"needs {needed}, and there is no such node ({most}); let it need less, or give nodes more "
+        "(resources=)",
+    )
 
 
 def unpickled(key: str, what: str, pickled: bytes) -> Any | Caught:

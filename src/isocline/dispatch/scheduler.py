@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, final
 
 from isocline.arguments import NOT_NEGATIVE, POSITIVE, at_least, checked, in_one_line
-from isocline.dispatch.coordinator.coordinator import Coordinator
+from isocline.dispatch.coordinator.coordinator import Coordinator, equip
 from isocline.dispatch.coordinator.event_loop import Cancelled, EventLoop, InputEnded, Stop
 from isocline.dispatch.coordinator.nodes import Nodes
 from isocline.dispatch.coordinator.run_statistics import RunStatistics, run_statistics
@@ -169,9 +169,12 @@ class Scheduler(Submitter):
         self.records = Records(settings.remember)
 
         def begin(emit: Emit) -> Coordinator:
-            racks = [self._nodes.came_up(node)[1] for node in self._engine.start(emit)]
+            nodes = self._engine.start(emit)
+            racks = [self._nodes.came_up(node)[1] for node in nodes]
             known = settings.rates or prior(len(set(racks)))
             core = Core(racks, known, parsed, rng, rules, fetches=self._engine.fetches)
+            for node in nodes:
+                equip(core, self._nodes, node)
             # By now nodes are up and kernels compiled: no task has to wait for either.
             self._began = time.monotonic()
             self._ledger = TaskLedger(

@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from isocline.dispatch.actions import Action, Cancel, Cause, GiveUp, Reason, Start
 from isocline.dispatch.core.core import Core
+from isocline.dispatch.core.resources import Need
 from isocline.dispatch.rules import Rules
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse
@@ -17,6 +18,13 @@ from isocline.randomness.draws import stream
 SERVERS, RACKS = 4, [0, 1, 0, 1]
 MOST = 9  # servers ever
 RETRIES, KILLED = 1, 2
+NEEDS: list[Need] = [
+    (),
+    (("gpu", 1.0),),
+    (("gpu", 2.0),),
+    (("gpu", 1.0), ("memory", 0.1)),
+    (("memory", 0.1),),
+]
 HOLDERS = st.lists(st.integers(0, MOST - 1), min_size=1, max_size=5, unique=True)
 
 
@@ -24,6 +32,7 @@ class Machine(RuleBasedStateMachine):
     """Keeps beside the core what an engine would know."""
 
     fetches = False
+    equipped = False
 
     @initialize(
         policy=st.sampled_from([*ALL, "local_first:count=waiting"]),
@@ -50,10 +59,25 @@ class Machine(RuleBasedStateMachine):
         self.killed: dict[int, int] = {}
         self.unread: dict[int, int] = {}
         self.grace = grace
+        self.need: dict[int, Need] = {}
+        for server in range(MOST * self.equipped):  # two at each site, and the last alone
+            self.core.equip(server, server // 2, self.capacity(server))
         for i in range(36 * measured):  # so that of each function stragglers are known
             self.submit([i % SERVERS], 0, i % 3, 0.0)
             for task, server in self.anywhere():
                 self.end(task, server, 0.5)
+
+    def capacity(self, server: int) -> dict[str, float]:
+        site = server // 2
+        return {"gpu": 1.0 + site % 2, "memory": 0.3} if site < 3 else {}
+
+    def room(self, server: int, need: Need, *, empty: bool = False) -> bool:
+        """Whether there is enough at a server's site, or would be if nothing ran there."""
+        left = self.capacity(server)
+        for task, other in self.anywhere() if not empty else []:
+            for name, amount in self.need[task] if other // 2 == server // 2 else ():
+                left[name] -= amount
+        return all(left.get(name, 0.0) >= amount - 1e-9 for name, amount in need)
 
     def note(self, actions: list[Action]) -> None:
         for action in actions:
@@ -67,6 +91,10 @@ class Machine(RuleBasedStateMachine):
                     elsewhere = self.serve(task)
                     assert len(elsewhere) < 2
                     assert copy == bool(elsewhere)
+                    if self.need[task]:
+                        assert not copy
+                        assert not pipelined
+                        assert self.room(server, self.need[task])
                     if copy:
                         assert not self.at[server]
                         self.copies[server] = task
@@ -89,7 +117,9 @@ class Machine(RuleBasedStateMachine):
                         case Reason.NO_HOLDER:
                             data = self.holders[task]
                             assert data is not None
-                            assert not data & self.up
+                            assert not data & self.up or not any(
+                                self.room(up, self.need[task], empty=True) for up in self.up
+                            )
                         case Reason.QUARANTINED:
                             assert self.killed[task] == KILLED
                         case Reason.UNREAD:
@@ -127,14 +157,19 @@ class Machine(RuleBasedStateMachine):
         job=st.integers(0, 5),
         function=st.integers(0, 2),
         pause=st.sampled_from([0.0, 0.3]),
+        need=st.sampled_from(NEEDS),
     )
-    def submit(self, holders: list[int] | None, job: int, function: int, pause: float) -> None:
+    def submit(
+        self, holders: list[int] | None, job: int, function: int, pause: float, need: Need = ()
+    ) -> None:
         self.now += pause
         task, self.next = self.next, self.next + 1
         self.open.add(task)
+        self.need[task] = need if self.equipped else ()
         # One that is not up does not count, even if it comes up later.
         self.holders[task] = None if holders is None else set(holders) & self.up
-        self.note(self.core.submitted(task, holders, self.now, job, function))
+        need = self.need[task]
+        self.note(self.core.submitted(task, holders, self.now, job, function, need))
 
     @precondition(lambda self: self.anywhere())
     @rule(data=st.data(), took=st.sampled_from([0.0, 0.5, 3.0]))
@@ -219,16 +254,21 @@ class Machine(RuleBasedStateMachine):
         running = {task for task, _ in self.anywhere() if self.serve(task)}
         assert core.in_flight == len(self.anywhere())
         assert core.waiting >= 0
-        unplaceable = len(self.open - running) - core.waiting
+        found = core.snapshot()
+        reserved = set(found.reserved)
+        unplaceable = len(self.open - running) - core.waiting - len(reserved)
         assert unplaceable >= 0
         for server, tasks in self.at.items():
             assert core.runs(server) == tasks
-        found = core.snapshot()
+            if not tasks:  # none waits that could start
+                assert not any(self.room(server, self.need[task]) for task in reserved)
         assert found.running == {server: tuple(tasks) for server, tasks in self.at.items()}
         assert len(found.unplaceable) == unplaceable
         assert set(found.unplaceable) <= self.open - running
         waiting = {task for tasks in found.lists for task in tasks}
-        assert waiting == self.open - running - set(found.unplaceable)
+        assert waiting == self.open - running - set(found.unplaceable) - reserved
+        assert reserved <= self.open - running - set(found.unplaceable)
+        assert all(self.need[task] for task in reserved)
         assert found.waiting == len(waiting)
         counts = core.statistics
         assert found.counts == counts
@@ -263,3 +303,13 @@ Machine.TestCase.settings = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 TestCore = Machine.TestCase
+
+
+class Equipped(Machine):
+    """The same where tasks need resources, which servers of a site share."""
+
+    equipped = True
+
+
+Equipped.TestCase.settings = Machine.TestCase.settings
+TestCoreWithResources = Equipped.TestCase

@@ -139,6 +139,7 @@ class _ByChunk(Submitter):
             *submission.arguments,
             key=key,
             limit=submission.limit,
+            resources=submission.resources,
             **submission.named,
         )
 

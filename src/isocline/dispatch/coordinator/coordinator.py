@@ -22,6 +22,7 @@ from isocline.dispatch.engines.base import (
     Event,
     Fetched,
     Holds,
+    Node,
     NodeGone,
     NodeLost,
     NodeUp,
@@ -35,6 +36,7 @@ from isocline.dispatch.errors import (
     given_up,
     input_failed,
     no_holder,
+    no_room,
     over_limit,
     quarantined,
     raised,
@@ -334,6 +336,7 @@ class Coordinator:
     def _node_up(self, event: NodeUp, now: float) -> None:
         server, rack = self._nodes.came_up(event.node)
         self._nodes.changed = now
+        equip(self.core, self._nodes, event.node)
         if not self.stopping:
             self._act(self.core.server_up(server, now, rack), now)
             self._update_holders(self._waiting_for(event.node.name), now)
@@ -477,9 +480,17 @@ class Coordinator:
             self._leave(task, Outcome.CANCELLED)
             self._ledger.failed(task, error, now)
             return
+        if task.need and not self._nodes.could_hold(task.need):
+            self._leave(task, Outcome.CANCELLED)
+            self._ledger.failed(
+                task, no_room(task.key, task.need, self._nodes.most(task.need)), now
+            )
+            return
         if not task.engine_locates:  # the engine knows nodes before their `NodeUp` is handled
-            self._nodes.warn_of_unknown(task.holders, self._until_it_joins)
-        self._act(self.core.submitted(task.number, holders, now, task.job, function), now)
+            given = self._nodes.resolved(task.holders)
+            self._nodes.warn_of_unknown(given, self._until_it_joins)
+        submitted = self.core.submitted(task.number, holders, now, task.job, function, task.need)
+        self._act(submitted, now)
 
     def _until_it_joins(self) -> str:
         """Describe what happens to tasks whose locations name no known node."""
@@ -524,6 +535,12 @@ class Coordinator:
     def _waiting_for(self, name: str) -> list[int]:
         """Return the waiting tasks among those affected by a node."""
         return [n for n in self._affected_by(name) if n not in self.attempts.of]
+
+
+def equip(core: Core, nodes: Nodes, node: Node) -> None:
+    """Tell a core the resources of a node's site, if it has any."""
+    if node.resources:
+        core.equip(nodes.number(node.name), nodes.site(node.name), dict(node.resources))
 
 
 def _data_of(given: Input) -> InputData:

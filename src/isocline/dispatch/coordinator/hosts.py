@@ -22,9 +22,9 @@ class NodesByHost:
         return bool(self._exactly)
 
     def add(self, node: Node) -> None:
-        """Register a node."""
+        """Register a node, also under its site's name."""
         hosts = {host.lower().rstrip(".") for host in node.hosts}
-        for host in hosts:
+        for host in hosts if node.site is None else {*hosts, node.site.lower()}:
             self._exactly.setdefault(host, {})[node.name] = None
         names = {host for host in hosts if not _is_address(host)}
         if not any("." in name for name in names):

@@ -7,12 +7,18 @@ from collections.abc import Callable, Iterable
 from typing import final
 
 from isocline.dispatch.coordinator.hosts import NodesByHost
+from isocline.dispatch.core.resources import Need
 from isocline.dispatch.engines.base import Node
 from isocline.dispatch.log import LOG
 from isocline.dispatch.user_code_guard import printable
 
 _SHOWN = 12  # names of nodes per message
 _MOST_WARNED = 8  # warnings of unknown names in locations
+
+
+def _has(node: Node, need: Need) -> bool:
+    there = dict(node.resources)
+    return all(there.get(name, 0.0) >= amount for name, amount in need)
 
 
 @final
@@ -42,6 +48,7 @@ class Nodes:
         self._number: dict[str, int] = {}
         self._rack: dict[str | None, int] = {}
         self._at = NodesByHost()
+        self._site: dict[str, int] = {}
 
     def came_up(self, node: Node) -> tuple[int, int]:
         """Register a node; returns its number and its rack's. Nodes without a rack share one."""
@@ -154,6 +161,26 @@ class Nodes:
     def rack(self, name: str) -> int:
         """Return the number of the rack of a node that is or was up."""
         return self._rack[self.known[self._number[name]].rack]
+
+    def site(self, name: str) -> int:
+        """Return the number of the site of a node that is or was up."""
+        node = self.known[self._number[name]]
+        return self._site.setdefault(node.site or node.name, len(self._site))
+
+    def could_hold(self, need: Need) -> bool:
+        """Whether a node that is or was up has these resources."""
+        return any(_has(node, need) for node in self.known.values())
+
+    def most(self, need: Need) -> str:
+        """Describe the nodes with the most of each of these resources."""
+        said = []
+        for name, _ in need:
+            best = max(self.known.values(), key=lambda node: dict(node.resources).get(name, 0.0))
+            amount = dict(best.resources).get(name, 0.0)
+            said.append(
+                f"{name} {amount:g} at {best.site or best.name}" if amount else f"no {name}"
+            )
+        return ", ".join(said)
 
     def known_of(self, names: Iterable[str]) -> list[int]:
         """Return the distinct numbers of these nodes, without those that never came up."""

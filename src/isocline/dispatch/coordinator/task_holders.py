@@ -72,6 +72,8 @@ class TaskHolders:
         """Whether a task's local servers depend on a node being up, lost or silent."""
         if task.anywhere:
             return False
+        if task.need:  # whether there is a node with room for it
+            return True
         if task.chunk is None:  # after a loss it is local at all that are up
             return True
         lacking = self._everywhere and not self._nodes.up.intersection(self._answering(task))

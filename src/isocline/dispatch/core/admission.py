@@ -7,11 +7,13 @@ from isocline.dispatch.core.attempts import Attempt
 from isocline.dispatch.core.kernels.state import (
     FINISHED,
     RELIEVE,
+    REQUEUE,
     REQUEUE_PREFETCHED,
     START_COPY,
     SUBMITTED,
     UNQUEUE,
 )
+from isocline.dispatch.core.reservation import reserve
 from isocline.dispatch.core.starts import pipeline, starts
 from isocline.dispatch.core.state import State
 from isocline.dispatch.core.unplaceable import TaskSpec
@@ -30,6 +32,8 @@ def admit(
     if not local:
         state.mark_unplaceable(spec, now)
         return []
+    if state.resources.needs and task in state.resources.needs:
+        return reserve(state, spec, local, now, first=how == REQUEUE)
     state.row[task] = state.policy_state.admit(spec, local, now, how)
     state.waiting += 1
     return after_enqueue(state, local, now)
@@ -119,6 +123,8 @@ def end_task(state: State, task: int) -> list[Action]:
     """Remove a task that is no longer wanted; returns the cancellations of its attempts."""
     if task in state.unplaceable:
         job = state.unplaceable.take(task).job
+    elif task in state.resources.waiting:
+        job = state.resources.leave(task).spec.job
     else:
         row = state.row.pop(task)
         job = state.policy_state.facts(row)[1]
@@ -126,6 +132,7 @@ def end_task(state: State, task: int) -> list[Action]:
             unqueue(state, row)
     state.shares.leave(job)
     state.anywhere.discard(task)
+    state.resources.needs.pop(task, None)
     state.prefetch.forget(task)
     state.attempts.forget(task)
     attempts = state.attempts.of.get(task, ())

@@ -15,7 +15,7 @@ names in the kernel (`kernels.state`), where a failed attempt also counts as `FI
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import final
 
 from isocline.dispatch.actions import Action, Cause
@@ -33,7 +33,9 @@ from isocline.dispatch.core.kernels.state import (
     TICK,
 )
 from isocline.dispatch.core.relief import help_stragglers
+from isocline.dispatch.core.reservation import lose_holder, place_at, place_near
 from isocline.dispatch.core.resize import fits, lose_server, move
+from isocline.dispatch.core.resources import Need
 from isocline.dispatch.core.snapshot import CoreSnapshot, snapshot
 from isocline.dispatch.core.starts import pipeline, starts
 from isocline.dispatch.core.state import State
@@ -101,6 +103,7 @@ class Core:
         now: float,
         job: int = 0,
         function: int = 0,
+        need: Need = (),
         *,
         first: bool = False,
     ) -> list[Action]:
@@ -115,6 +118,7 @@ class Core:
             function: Function that it runs; tasks of one function have similar service times.
             first: Whether it goes before all waiting tasks, as one that needs the results of others
                 does where those keep memory until it has run.
+            need: Resources that it needs; it then waits for room, and the policy does not see it.
 
         Raises:
             UsageError: There is already a task with this number.
@@ -126,6 +130,8 @@ class Core:
         self._serial += 1
         if holders is None:
             state.anywhere.add(task)
+        if need:
+            state.resources.needs[task] = need
         row = state.shares.enter(job)
         if not state.policy_state.has_cost(function):
             mean = state.learning.measured.of(function).mean(LOCAL)
@@ -139,7 +145,7 @@ class Core:
         `seconds` is None for an attempt that is not measured, such as the first of a process. The
         first result counts, even from a server that was reported lost.
         """
-        attempt = self.attempts.end(server, task, now)
+        attempt = self._end_attempt(server, task, now)
         actions: list[Action] = []
         if task in self.state:
             self.statistics.finished += 1
@@ -155,7 +161,7 @@ class Core:
 
         A task that is still wanted and runs nowhere else is requeued or given up.
         """
-        attempt = self.attempts.end(server, task, now)
+        attempt = self._end_attempt(server, task, now)
         if attempt is None:
             return []
         actions: list[Action] = []
@@ -175,6 +181,8 @@ class Core:
             if not state.up(holders):
                 return []
             return self._admit(state.unplaceable.take(task), holders, now)
+        if task in state.resources.waiting:
+            return self._admit(state.resources.leave(task).spec, holders, now)
         row = state.row[task]
         if not arrays.waits(row):
             arrays.set_holders(row, state.up(holders))
@@ -221,6 +229,8 @@ class Core:
         state.policy_state.event(SERVER_UP, server, 0, now)
         actions += starts(state, now)
         actions += begin_fetches(state, now)
+        if state.resources.waiting:
+            actions += place_near(state, server, now)
         for task in state.unplaceable.tasks():
             if task in state.anywhere:
                 actions += self._admit(state.unplaceable.take(task), (), now)
@@ -232,6 +242,9 @@ class Core:
         if server not in self.attempts.at:
             return []
         lost = self.attempts.lose(server)
+        for attempt in lost:
+            state.resources.give_back(attempt.number)
+        lose_holder(state, server, now)
         self.statistics.lost += len(lost)
         actions: list[Action] = []
         again: list[tuple[TaskSpec, list[int]]] = []
@@ -306,6 +319,10 @@ class Core:
         local, rack, remote = self.state.learning.rates.tolist()
         return local, rack, remote
 
+    def equip(self, server: int, site: int, capacity: Mapping[str, float]) -> None:
+        """Set the resources of a site, a number, which its servers share; before they come up."""
+        self.state.resources.equip(server, site, capacity)
+
     def set_weight(self, job: int, weight: float) -> None:
         """Set a job's weight in the fair share, relative to others; 1 by default.
 
@@ -344,6 +361,12 @@ class Core:
 
     # Steps
 
+    def _end_attempt(self, server: int, task: int, now: float) -> Attempt | None:
+        attempt = self.attempts.end(server, task, now)
+        if attempt is not None:
+            self.state.resources.give_back(attempt.number)
+        return attempt
+
     def _admit(
         self, spec: TaskSpec, holders: Sequence[int], now: float, how: int = SUBMITTED
     ) -> list[Action]:
@@ -361,7 +384,12 @@ class Core:
         if ended.ahead:
             state.policy_state.event(END_PIPELINED, server)
         elif not ended.withdrawn:
-            state.policy_state.event(FINISHED, server, 0, now)
-            actions += starts(state, now)
-            actions += begin_fetches(state, now)
+            if state.resources.waiting and not self.attempts.at[server]:
+                actions += place_at(state, server, now)
+            if not actions:
+                state.policy_state.event(FINISHED, server, 0, now)
+                actions += starts(state, now)
+                actions += begin_fetches(state, now)
+        if state.resources.waiting:  # other servers of the site may have room now
+            actions += place_near(state, server, now)
         return actions + pipeline(state, server, now)

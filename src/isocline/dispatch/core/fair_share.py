@@ -47,6 +47,11 @@ class FairShares:
         """Count an ended task."""
         self._tasks[row] -= 1
 
+    def charge(self, row: int, function: int) -> None:
+        """Charge a job for a task that was not started by the policy."""
+        fair_share = self.policy_state.state.fair_share
+        fair_share.served[row] += self.policy_state.core.cost[function] / fair_share.weight[row]
+
     def correct(self, row: int, function: int, seconds: float) -> None:
         """Correct a task's charge, made at its start, from its expected to its actual time."""
         fair_share = self.policy_state.state.fair_share

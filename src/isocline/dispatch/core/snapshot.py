@@ -26,6 +26,7 @@ class CoreSnapshot:
     row_space: int  # number of tasks for which there is space
     list_space: int  # number of list entries for which there is space
     counts: Counts  # a copy
+    reserved: tuple[int, ...] = ()  # tasks that wait for resources, in order
 
 
 def snapshot(state: State) -> CoreSnapshot:
@@ -45,4 +46,5 @@ def snapshot(state: State) -> CoreSnapshot:
         row_space=arrays.view.tasks.fact.shape[0],
         list_space=arrays.view.lists.entry.size,
         counts=replace(counts, started=list(counts.started)),
+        reserved=tuple(state.resources.waiting),
     )

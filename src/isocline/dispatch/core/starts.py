@@ -1,6 +1,7 @@
 """Starts of attempts, including pipelined ones and copies."""
 
 from isocline.dispatch.actions import Action, Start
+from isocline.dispatch.core.attempts import Attempt
 from isocline.dispatch.core.kernels.state import PIPELINE, START_COPY
 from isocline.dispatch.core.state import State
 from isocline.policies.scheduling.contract import LOCAL
@@ -22,19 +23,19 @@ def starts(state: State, now: float, pipelined: bool = False) -> list[Action]:
             why = WHY[shown] + PREFETCHED
             counts.fetched += 1
         start = Start(task, server, shown, why, pipelined)
-        actions.append(_begin(state, start, row, job, function, level, now))
+        begin_attempt(state, start, row, job, function, level, now)
+        actions.append(start)
         state.waiting -= 1
     counts.pipelined += len(actions) * pipelined
     return actions
 
 
-def _begin(
+def begin_attempt(
     state: State, start: Start, row: int, job: int, function: int, level: int, now: float
-) -> Start:
+) -> Attempt:
     """Register an attempt, and count its start; `level` is LOCAL if the data was prefetched."""
-    state.attempts.begin(start, row, job, function, level, now)
     state.counts.started[start.level] += 1
-    return start
+    return state.attempts.begin(start, row, job, function, level, now)
 
 
 def _why(state: State, level: int, server: int, queue: int) -> str:
@@ -52,6 +53,8 @@ def pipeline(state: State, server: int, now: float) -> list[Action]:
         return []
     if state.recalled.get(server) is here[0]:
         return []
+    if state.resources.waiting and state.resources.wants(server):  # it shall become free
+        return []
     state.policy_state.event(PIPELINE, server, 0, now, gap)
     return starts(state, now, pipelined=True)
 
@@ -60,7 +63,9 @@ def start_copies(state: State, now: float) -> list[Action]:
     """Start copies of the known stragglers on other servers."""
     actions: list[Action] = []
     arrays, measured = state.policy_state, state.learning.measured
-    found = state.speculation.copies(state.row, arrays, state.attempts, measured, now)
+    needs = state.resources.needs  # where they are met in use, no second attempt has room
+    wanted = state.row.keys() - needs if needs else state.row
+    found = state.speculation.copies(wanted, arrays, state.attempts, measured, now)
     for server, slow, remaining, fresh in found:
         arrays.event(START_COPY, server, slow.row)
         task = slow.start.task
@@ -68,6 +73,7 @@ def start_copies(state: State, now: float) -> list[Action]:
         why = f"copy: {remaining:.3g} s more expected there, {fresh:.3g} s here"
         start = Start(task, server, level, why, copy=True)
         slow.copied = now - slow.began
-        actions.append(_begin(state, start, slow.row, slow.job, slow.function, level, now))
+        begin_attempt(state, start, slow.row, slow.job, slow.function, level, now)
+        actions.append(start)
     state.counts.copies += len(actions)
     return actions

@@ -17,6 +17,7 @@ from isocline.dispatch.core.kernels.state import SERVER_LOST
 from isocline.dispatch.core.policy_state import PolicyState
 from isocline.dispatch.core.prefetch import Prefetch
 from isocline.dispatch.core.rate_learning import RateLearning
+from isocline.dispatch.core.resources import Resources
 from isocline.dispatch.core.speculation import Speculation
 from isocline.dispatch.core.unplaceable import TaskSpec, Unplaceable
 from isocline.dispatch.rules import Rules
@@ -58,6 +59,7 @@ class State:
         speculation: Search for stragglers.
         prefetch: Fetches under way and done.
         counts: Counters since the start.
+        resources: Resources of sites, and tasks that need some.
         racks: Rack of each server that is or was up.
         row: Row of each wanted task in the policy state.
         anywhere: Wanted tasks without data.
@@ -80,6 +82,7 @@ class State:
         self.rules = rules
         self.learning = RateLearning(rates, rules.ahead_gap, measures=rules.measure)
         self.counts = Counts()
+        self.resources = Resources()
         self.attempts = Attempts()
         self.racks = dict(enumerate(racks))
         rack = np.array(racks or [0], np.int32)
@@ -104,7 +107,8 @@ class State:
 
     def __contains__(self, task: int) -> bool:
         """Whether a task is still wanted."""
-        return task in self.row or task in self.unplaceable
+        known = task in self.row or task in self.unplaceable
+        return known or task in self.resources.waiting
 
     def is_unserved(self, task: int) -> bool:
         """Whether a task is still wanted, but neither waiting nor running."""

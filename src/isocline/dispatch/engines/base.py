@@ -23,11 +23,13 @@ from isocline.dispatch.inputs import InputData
 
 
 class Node(NamedTuple):
-    """Node of an engine, with its rack."""
+    """Node of an engine, with its rack, and what it shares with other nodes of its site."""
 
     name: str
     rack: str | None = None  # or zone; None: unknown
     hosts: tuple[str, ...] = ()  # names and addresses of its machine, for locations that have these
+    site: str | None = None  # machine, by which locations may name all its nodes; None: its own
+    resources: tuple[tuple[str, float], ...] = ()  # of the site, by name
 
 
 class WorkItem(NamedTuple):

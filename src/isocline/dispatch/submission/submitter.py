@@ -27,6 +27,7 @@ class Submitter(ABC):
         *arguments: Any,
         key: str | None = None,
         limit: float | None = None,
+        resources: Mapping[str, float] | None = None,
         **named: Any,
     ) -> TaskFuture[T]:
         """Run `function(value of chunk, *arguments, **named)` where the chunk is.
@@ -47,6 +48,9 @@ class Submitter(ABC):
                 chunk, such as `count(part-7)` and, with a journal, `count(part-7)#2` for the
                 second.
             limit: Time after which the task is stopped at its node, s; None: the scheduler's.
+            resources: Amounts by name of what the task needs of its node, such as {"gpu": 1}. It
+                starts at the first node with enough left, a holder of its chunk if one has, before
+                tasks without needs, and is not copied.
             named: Keyword arguments.
 
         Raises:
@@ -55,7 +59,7 @@ class Submitter(ABC):
             JournalError: The journal has the key with another function or different arguments.
             EngineClosedError: The scheduler is closed.
         """
-        return self._put(Submission(function, chunk, arguments, named, key, limit))
+        return self._put(Submission(function, chunk, arguments, named, key, limit, resources))
 
     @abstractmethod
     def _put(self, submission: Submission) -> TaskFuture[Any]:
@@ -75,6 +79,7 @@ class Submitter(ABC):
         in_order: bool = True,
         window: int | None = None,
         limit: float | None = None,
+        resources: Mapping[str, float] | None = None,
         **named: Any,
     ) -> Generator[T, None, None]:
         """Yield the results of one task per chunk, in order of chunks or of completion.
@@ -84,7 +89,14 @@ class Submitter(ABC):
         its exception here. That cancels the other submitted tasks, as does closing the generator.
         """
         futures = self.completed(
-            function, chunks, *arguments, in_order=in_order, window=window, limit=limit, **named
+            function,
+            chunks,
+            *arguments,
+            in_order=in_order,
+            window=window,
+            limit=limit,
+            resources=resources,
+            **named,
         )
         return _results(futures)
 
@@ -97,10 +109,11 @@ class Submitter(ABC):
         in_order: bool = False,
         window: int | None = None,
         limit: float | None = None,
+        resources: Mapping[str, float] | None = None,
         **named: Any,
     ) -> Generator[TaskFuture[T], None, None]:
         """Yield completed futures, as `map` yields results; failed ones do not stop it."""
-        submit = self._each(function, arguments, limit, named)
+        submit = self._each(function, arguments, limit, resources, named)
         way = windows.in_order if in_order else windows.as_they_end
         return way(submit, iter(chunks), self._size(window))
 
@@ -113,10 +126,11 @@ class Submitter(ABC):
         in_order: bool = False,
         window: int | None = None,
         limit: float | None = None,
+        resources: Mapping[str, float] | None = None,
         **named: Any,
     ) -> AsyncIterator[T]:
         """Yield results like `map`, for `async for`; tasks are submitted once it is iterated."""
-        submit = self._each(function, arguments, limit, named)
+        submit = self._each(function, arguments, limit, resources, named)
         way = windows.awaited_in_order if in_order else windows.awaited_as_they_end
         return way(submit, iter(chunks), self._size(window))
 
@@ -130,7 +144,7 @@ class Submitter(ABC):
         arity: int | None = None,
         in_order: bool = False,
         window: int | None = None,
-        limit: float | None = None,
+        resources: Mapping[str, float] | None = None,
         **named: Any,
     ) -> T:
         """Combine the results of one task per chunk, by further tasks where these results are.
@@ -151,7 +165,7 @@ class Submitter(ABC):
                 up to 8.
             in_order: Whether to combine neighbours only.
             window: Tasks of chunks that are submitted at a time.
-            limit: Time after which a task is stopped at its node, s; None: the scheduler's.
+            resources: What the task of each chunk needs of its node.
             named: Keyword arguments of `function`.
 
         Raises:
@@ -163,11 +177,13 @@ class Submitter(ABC):
         name = name_of(combine)
 
         def leaf(chunk: Chunk) -> TaskFuture[Any]:
-            return self._put(Submission(function, chunk, arguments, named, None, limit, keep=True))
+            return self._put(
+                Submission(function, chunk, arguments, named, None, None, resources, keep=True)
+            )
 
         def join(parts: Sequence[TaskFuture[Any]]) -> TaskFuture[Any]:
             key = combination_key(name, parts)
-            return self._put(Submission(joins, None, tuple(parts), {}, key, limit, keep=True))
+            return self._put(Submission(joins, None, tuple(parts), {}, key, None, keep=True))
 
         reduction = Reduction(leaf, join, arity or FOLDED)
         result: T = reduction.run(iter(chunks), self._size(window), in_order=in_order)
@@ -178,10 +194,13 @@ class Submitter(ABC):
         function: Callable[..., T],
         arguments: tuple[Any, ...],
         limit: float | None,
+        resources: Mapping[str, float] | None,
         named: Mapping[str, Any],
     ) -> Callable[[Chunk], TaskFuture[T]]:
         """Return a function that submits a chunk's task."""
-        return lambda chunk: self.submit(function, chunk, *arguments, limit=limit, **named)
+        return lambda chunk: self._put(
+            Submission(function, chunk, arguments, named, None, limit, resources)
+        )
 
     def _size(self, window: int | None) -> int:
         require("map: window", window, kind_of(int | None), at_least(1))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, final
 
+from isocline.dispatch.core.resources import Need
 from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.inputs import Input
 from isocline.dispatch.submission.payload import Function
@@ -28,6 +29,7 @@ class Task:
     inputs: tuple[Input, ...] = ()  # to which `arguments` refer
     awaited: tuple[TaskFuture[Any], ...] = ()  # futures among them
     missing: int = 0  # number of these that have not ended
+    need: Need = ()  # resources
     anywhere: bool = False  # whether it is local at all nodes
     fingerprint: bytes = b""  # packed `Identity`, if there is a journal
     data: Data | None = None  # called at the end for the data's fingerprint

@@ -20,6 +20,7 @@ from isocline.dispatch.journal.journal import Journal
 from isocline.dispatch.submission.chunk_locations import Locations, checked, reader
 from isocline.dispatch.submission.fingerprint import Walked, fingerprint, walked
 from isocline.dispatch.submission.inputs import Inputs
+from isocline.dispatch.submission.needs import need_of
 from isocline.dispatch.submission.payload import Function, Payloads
 from isocline.dispatch.submission.task import Task
 from isocline.dispatch.submission.versions import Data, Files, Version, Versions
@@ -73,6 +74,7 @@ class Submission(NamedTuple):
     named: Mapping[str, Any]
     key: str | None
     limit: float | None  # s
+    resources: Mapping[str, float] | None = None
     keep: bool = False  # whether its result will be an input of other tasks
 
 
@@ -148,6 +150,7 @@ class TaskFactory:
             inputs=tuple(given.found.values()),
             awaited=(awaited := tuple(given.futures.values())),
             missing=len(awaited),
+            need=need_of(submission.resources),
         )
         task.future.owner = self._inputs
         if submission.keep:

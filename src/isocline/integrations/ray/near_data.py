@@ -10,11 +10,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from isocline.arguments import POSITIVE, checked
 from isocline.dispatch.chunks.chunk import Chunk
 from isocline.dispatch.coordinator.run_statistics import RunStatistics
+from isocline.dispatch.futures import TaskFuture
 from isocline.dispatch.locations.reader import LocationReader
 from isocline.dispatch.rules import Rules
 from isocline.dispatch.scheduler import DEFAULT_POLICY, Scheduler
 from isocline.dispatch.submission.chunk_locations import Locations, reader
 from isocline.dispatch.submission.chunk_locations import checked as names_of
+from isocline.errors import UsageError
 from isocline.integrations.ray.pinned_tasks import PinnedTasks
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
     from isocline.dispatch.explain import Explanation
-    from isocline.dispatch.futures import TaskFuture
     from isocline.policies.scheduling.contract import SchedulingPolicy
 
 
@@ -81,7 +82,15 @@ class NearData:
     def submit(
         self, function: Callable[..., Any], chunk: str, /, *arguments: Any, **named: Any
     ) -> "TaskFuture[ObjectRef[Any]]":
-        """Run `function(chunk, *arguments, **named)`; the future has a reference to its result."""
+        """Run `function(chunk, *arguments, **named)`; the future has a reference to its result.
+
+        Raises:
+            UsageError: A future is among the arguments; Ray waits for references itself.
+        """
+        if any(isinstance(it, TaskFuture) for it in (*arguments, *named.values())):
+            raise UsageError(
+                "arguments: are Ray's to wait for; give future.result(), which is its reference"
+            )
         return self._scheduler.submit(function, chunk, *arguments, **named)
 
     def map(

@@ -115,6 +115,9 @@ class PinnedTasks:
     def fetch(self, node: str, chunk: str, holders: Sequence[str]) -> None:
         """Do nothing: no node can fetch, see `fetches`."""
 
+    def release(self, number: int) -> None:
+        """Do nothing: results stay in Ray's stores, and are given as Ray's references."""
+
     def locations(self, chunk: str) -> Sequence[str]:  # noqa: ARG002 - Ray knows no files
         return ()
 

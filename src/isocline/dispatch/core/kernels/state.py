@@ -32,7 +32,8 @@ SERIAL = 1  # position in order of submission
     START_COPY,  # an idle server also runs this task or, if NONE, the described one
     SET_RATES,  # the policy's rates have changed
     RELIEVE,  # an idle server starts the first task of a queue, which is given in place of the row
-) = range(17)
+    FREE,  # an attempt at a server has ended, or is withdrawn, and the server is to stay idle
+) = range(18)
 
 NEEDS_SPACE = 20  # returned instead of YES: the core must make space before the next event
 DOWN_LENGTH = 1 << 28

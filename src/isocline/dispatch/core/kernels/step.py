@@ -26,6 +26,7 @@ from isocline.dispatch.core.kernels.state import (
     END_PIPELINED,
     FETCHED,
     FINISHED,
+    FREE,
     NEEDS_SPACE,
     PIPELINE,
     RELIEVE,
@@ -61,6 +62,7 @@ from isocline.policies.scheduling.state.transitions import (
     finish,
     level_of,
     mark_busy,
+    mark_idle,
     start,
 )
 
@@ -243,7 +245,10 @@ def step(
     """
     core.starts[0] = core.fetches[0] = 0
     status = YES
-    if event >= SERVER_LOST:
+    if event == FREE:
+        finish(state, view, server)
+        mark_idle(view, server)
+    elif event >= SERVER_LOST:
         _update(state, view, core, event, server, task, born)
     elif event == FETCHED:
         forget_prefetches(view, core, server, task)

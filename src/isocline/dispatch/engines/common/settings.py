@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from isocline.arguments import in_one_line, kind_of, require
+from isocline.arguments import at_least, in_one_line, kind_of, require
 from isocline.cores import usable_cores
 from isocline.dispatch import pickling
+from isocline.dispatch.core.resources import Need
 from isocline.dispatch.engines.base import Node
 from isocline.dispatch.engines.common.chunk_store import Loader
+from isocline.dispatch.submission.needs import need_of
 from isocline.dispatch.user_code_guard import Caught, guarded, words
 from isocline.errors import UsageError
 
@@ -25,6 +28,40 @@ def nodes_of(nodes: Nodes | None, racks: Mapping[str, str] | None) -> list[Node]
         if name not in names:
             raise UsageError(f"racks: no node {name!r}; the nodes are {', '.join(names)}")
     return [Node(name, racks.get(name)) for name in names]
+
+
+def slotted(nodes: Sequence[Node], slots: int, resources: Mapping[str, Any] | None) -> list[Node]:
+    """Give nodes resources, and each several slots, which are nodes of one site.
+
+    Args:
+        nodes: Nodes.
+        slots: Slots of each; with several, they are named NODE/0, NODE/1 and so on.
+        resources: Amounts by name, of each node, or such by node.
+
+    Raises:
+        UsageError: The resources are invalid, or there are fewer slots than 1.
+    """
+    require("slots", slots, kind_of(int), at_least(1))
+    given = _by_node(nodes, resources)
+    if slots == 1:
+        return [node._replace(resources=given[node.name]) for node in nodes]
+    return [
+        Node(f"{node.name}/{slot}", node.rack, node.hosts, node.name, given[node.name])
+        for node in nodes
+        for slot in range(slots)
+    ]
+
+
+def _by_node(nodes: Sequence[Node], resources: Mapping[str, Any] | None) -> dict[str, Need]:
+    names = [node.name for node in nodes]
+    if not isinstance(resources, Mapping) or not any(
+        isinstance(amounts, Mapping) for amounts in resources.values()
+    ):
+        return dict.fromkeys(names, need_of(resources))
+    for name in resources:
+        if name not in names:
+            raise UsageError(f"resources: no node {name!r}; the nodes are {', '.join(names)}")
+    return {name: need_of(resources.get(name), f"resources: {name}") for name in names}
 
 
 def roots_of(nodes: Nodes | None) -> dict[str, Path]:

@@ -8,6 +8,7 @@ from isocline.dispatch.engines.base import Node, WorkItem
 from isocline.dispatch.engines.common.node_inputs import SentInputs
 from isocline.dispatch.engines.common.remote_node import TaskRequest
 from isocline.dispatch.engines.dask import worker_context as at_node
+from isocline.dispatch.submission.needs import need_of
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -26,7 +27,10 @@ def nodes_of(
     keys = (address, str(worker["name"]), worker["host"])
     rack = next((racks[key] for key in keys if key in racks), None)
     hosts = tuple(dict.fromkeys((host, worker["host"])))
-    return [Node(address + (f"/{i}" if threads > 1 else ""), rack, hosts) for i in range(threads)]
+    resources = need_of(worker.get("resources"))
+    if threads == 1:
+        return [Node(address, rack, hosts, None, resources)]
+    return [Node(f"{address}/{i}", rack, hosts, address, resources) for i in range(threads)]
 
 
 @final

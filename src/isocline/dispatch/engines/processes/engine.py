@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from isocline.cores import require_processes
 from isocline.dispatch.engines.base import (
@@ -19,7 +19,13 @@ from isocline.dispatch.engines.base import (
     WorkItem,
 )
 from isocline.dispatch.engines.common.chunk_store import Loader
-from isocline.dispatch.engines.common.settings import Nodes, code_of, nodes_of, roots_of
+from isocline.dispatch.engines.common.settings import (
+    Nodes,
+    code_of,
+    nodes_of,
+    roots_of,
+    slotted,
+)
 from isocline.dispatch.engines.processes.protocol import Setup
 from isocline.dispatch.engines.processes.supervisor import Supervisor
 from isocline.dispatch.engines.processes.worker_handle import WorkerHandle
@@ -49,6 +55,8 @@ class ProcessEngine:
         *,
         loader: Loader | None = None,
         racks: Mapping[str, str] | None = None,
+        slots: int = 1,
+        resources: Mapping[str, Any] | None = None,
         everywhere: bool = False,
         cache: int = 1 << 28,
         patience: float = 2.0,
@@ -64,6 +72,10 @@ class ProcessEngine:
             loader: Function from a chunk's name, or with directories its path, to the value that
                 the task gets; None: tasks get the name, or the file's bytes.
             racks: Racks by node; nodes may be missing.
+            slots: Worker processes of each node, named NODE/0, NODE/1 and so on. Locations name
+                the node, and its slots share its resources.
+            resources: Amounts by name that each node has, such as {"gpu": 1}, or such by node. They
+                only count what tasks say they need; nothing is measured or enforced.
             everywhere: Whether the loader can read every chunk at every node, if slowly; it is then
                 called when no holder delivers a chunk.
             cache: Bytes of fetched chunks that a node keeps; with directories, on disk.
@@ -79,9 +91,12 @@ class ProcessEngine:
                 directory, a rack of an unknown node, a loader that cannot be pickled, or
                 `everywhere` together with directories.
         """
-        self._nodes = nodes_of(nodes, racks)
+        self._nodes = slotted(nodes_of(nodes, racks), slots, resources)
         require_processes("nodes", len(self._nodes))
-        self.directories: Mapping[str, Path] = roots_of(nodes)
+        roots = roots_of(nodes)
+        self.directories: Mapping[str, Path] = {
+            node.name: roots[node.site or node.name] for node in self._nodes if roots
+        }
         if everywhere and self.directories:
             raise UsageError(
                 "everywhere: not possible with directories of nodes; leave it out, or give names "
