@@ -16,6 +16,7 @@ from isocline.cli import _options, _output
 from isocline.cli._group import NEGATIVE, STOPPED, WRONG
 from isocline.cli._numbers import COUNT
 from isocline.cli._options import group
+from isocline.cli._progress_log import ProgressLog
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -175,6 +176,10 @@ def _log(name: str, text: str, result: "BatchResult | None" = None, **fields: An
         log_event(text, name, **figures, **fields)
 
 
+def _tell_progress(line: str, found: "RunStatistics") -> None:
+    _output.tell(f"isocline: {line}", "run.progress", **found.to_dict())
+
+
 def _tell(address: str) -> None:
     """Print the address of the live page."""
     _output.tell(f"isocline: live page on {address}", "page.listening", address=address)
@@ -320,20 +325,23 @@ def _unwritten(name: str, count: int | None, error: OSError) -> "OutputError":
 
 @contextmanager
 def _progress(total: int | None) -> "Iterator[Callable[[RunStatistics], None]]":
-    """Progress bar on stderr, removed when done; none if stderr is no terminal."""
+    """Progress bar on stderr, removed when done; lines if stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from isocline.report.tables.dispatch import rate, shares
 
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield ProgressLog(total, _tell_progress).watch
+        return
     columns = (
         BarColumn(),
         TextColumn("{task.completed:,.0f}" + ("" if total is None else f"/{total:,}")),
         TextColumn("{task.fields[how]}"),
         TimeRemainingColumn(),
     )
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar = Progress(*columns, console=console, transient=True)
 
     def watch(found: "RunStatistics") -> None:
         failed = f", {found.failed:,} failed" if found.failed else ""
