@@ -12,6 +12,11 @@ import cloudpickle
 import pytest
 
 from isocline.dispatch import NoRoomError, Scheduler
+from isocline.dispatch.batch.engine import where
+from isocline.dispatch.batch.load import load_batch
+from isocline.dispatch.batch.result import Failure, Finished
+from isocline.dispatch.batch.runner import run_batch
+from isocline.dispatch.batch.spec import Batch, RunOptions
 from isocline.dispatch.engines.base import Node, WorkItem
 from isocline.dispatch.engines.fake import FakeEngine, Fault
 from isocline.errors import UsageError
@@ -164,3 +169,44 @@ def test_slots_are_processes_that_read_what_their_node_holds(tmp_path: Path) -> 
         assert list(live.map(str, ["x"] * 8)) == ["x"] * 8
         future = live.submit(str, "y")
         assert (future.result(), future.node in {"n1/0", "n1/1"}) == ("y", True)
+
+
+YAML = """
+command: "cat {path}"
+chunks: "*.txt"
+resources: {token: 1}
+node_resources: {token: 1}
+slots: 2
+"""
+PYTHON = """
+import os
+chunks = [str(number) for number in range(20)]
+resources, node_resources, slots = {"token": 2}, {"n0": {"token": 3}}, 2
+def run(chunk): return os.getpid()
+"""
+
+
+@pytest.mark.parametrize(("name", "text"), [("job.yaml", YAML), ("job.py", PYTHON)])
+def test_a_job_file_may_say_what_its_tasks_need(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "b.txt").write_text("b")
+    (tmp_path / name).write_text(text)
+    batch = load_batch(tmp_path / name)
+    found: list[Finished | Failure] = []
+    result = run_batch(batch, found.append, RunOptions(workers=1))
+    assert result.status == "done"
+    assert len(found) == batch.size
+    assert {row.node for row in result.nodes()} <= {"n0/0", "n0/1"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "given", "words"),
+    [
+        ("dask", {"slots": 2}, "slots: dask has its own"),
+        ("ray", {"node_resources": {"gpu": 1}}, "node_resources: ray has its own"),
+        ("ray", {"resources": {"gpu": 1}}, "resources: isocline counts none of Ray's"),
+    ],
+)
+def test_a_cluster_has_resources_of_its_own(engine: str, given: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        where(Batch("job", str, ["a"], engine=engine, **given), None, None, None)

@@ -100,6 +100,11 @@ def where(
         return _processes(batch, workers)
     if workers is not None:
         raise UsageError(f"--workers {workers}: {engine} has its own workers; leave it out")
+    for name, given in (("slots", batch.slots > 1), ("node_resources", batch.node_resources)):
+        if given:
+            raise UsageError(f"{name}: {engine} has its own; leave it out")
+    if engine == "ray" and batch.resources:
+        raise UsageError("resources: isocline counts none of Ray's; leave them out")
     # The loader can read every chunk at every node; locations tell which node is nearest.
     return BatchEngine(cluster(batch, engine, address), batch.locations, True, {})
 
@@ -115,5 +120,6 @@ def _processes(batch: Batch, workers: int | None) -> BatchEngine:
     everybody = list(nodes)
     # Without locations, all nodes are equally near to all chunks.
     locations = batch.locations or (lambda _: everybody)
-    options = {"nodes": nodes, "loader": batch.loader, "racks": batch.racks}
+    options: dict[str, Any] = {"nodes": nodes, "loader": batch.loader, "racks": batch.racks}
+    options |= {"slots": batch.slots, "resources": batch.node_resources}
     return BatchEngine("processes", locations, batch.everywhere, options)

@@ -14,6 +14,9 @@ and, optionally,
     def version(chunk): ...                        # by default size and time of the file, if one
     limit, retries, policy = 60.0, 2, "late_binding"
     copies = False                                 # tasks must not run twice at once
+    resources = {"gpu": 1}                         # what each task needs of its node
+    node_resources = {"gpu": 2}                    # what each node has, or such by node
+    slots = 2                                      # worker processes of each node
     engine, address = "dask", "127.0.0.1:8786"
 """
 
@@ -92,6 +95,9 @@ def _batch(path: Path, module: ModuleType, overriding: Source | None) -> Batch:
         limit=_checked(path, module, "limit", None, int, float),
         retries=_checked(path, module, "retries", 0, int),
         copies=_checked(path, module, "copies", True, bool),
+        resources=_checked(path, module, "resources", None, Mapping),
+        node_resources=_checked(path, module, "node_resources", None, Mapping),
+        slots=_checked(path, module, "slots", 1, int),
         policy=_checked(path, module, "policy", None, str),
         engine=_engine(path, module),
         address=_checked(path, module, "address", None, str),

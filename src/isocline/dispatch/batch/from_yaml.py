@@ -66,6 +66,9 @@ class Entries(Record):
     racks: dict[Name, Name] | None = None
     limit: Positive | None = None
     retries: Annotated[int, Field(ge=0)] = 0
+    resources: dict[Name, Positive] | None = None  # what each command needs of its node
+    node_resources: dict[Name, Positive | dict[Name, Positive]] | None = None  # what nodes have
+    slots: Annotated[int, Field(ge=1)] = 1
     copies: bool = False  # off by default, as a command may write files
     policy: Name | None = None
     engine: Literal["processes", "ray", "dask"] | None = None
@@ -216,6 +219,9 @@ def _batch(document: Document, entries: Entries, chunks: list[str], **sources: A
         limit=entries.limit,
         retries=entries.retries,
         copies=entries.copies,
+        resources=entries.resources,
+        node_resources=entries.node_resources,
+        slots=entries.slots,
         policy=entries.policy,
         engine=entries.engine,
         address=entries.address,

@@ -74,7 +74,8 @@ def run_batch(
         with scheduler, _watched(lambda: unwritable.counted(scheduler.statistics()), watch):
             if options.page is not None:
                 opened(scheduler.open_page(options.page, name=batch.name, total=batch.size))
-            for future in keyed.completed(batch.function, _looked_up(batch)):
+            found_in = keyed.completed(batch.function, _looked_up(batch), resources=batch.resources)
+            for future in found_in:
                 if scheduler.failure is not None:  # one error says more than a line per chunk
                     raise scheduler.failure
                 found = ended(future, keyed.chunks.pop(future.key))

@@ -30,6 +30,9 @@ class Batch:
     limit: float | None = None  # s per task
     retries: int = 0
     copies: bool = True  # whether tasks far slower than others are also run elsewhere
+    resources: Mapping[str, float] | None = None  # what each task needs of its node
+    node_resources: Mapping[str, Any] | None = None  # what each node has, or such by node
+    slots: int = 1  # worker processes of each node
     policy: str | None = None
     engine: str | None = None  # of ENGINES
     address: str | None = None  # of that engine's cluster
