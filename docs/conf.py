@@ -112,6 +112,7 @@ NAVIGATION: dict[str, list[str]] = {
         "clocks",
         "learning",
         "delays-and-layers",
+        "models-as-data",
         "design",
     ],
     "Theory": ["theory-in-pictures", "theory", "fluid"],

@@ -104,6 +104,16 @@ class World:
         load = self.loads_of(server, model) * self.models.load[model] if model >= 0 else 0.0
         return 1.0 + load * server.rate(len(server.jobs) + 1)
 
+    def works(self, model: int) -> list[float]:
+        """At each server; none makes way for a model that another one holds."""
+        found = [self.work_of(server, model) for server in self.servers]
+        held = any(model in server.resident for server in self.servers)
+        if held and self.models.load[model] > 0:
+            for b, server in enumerate(self.servers):
+                if self.loads_of(server, model) == 2:
+                    found[b] = math.inf
+        return found
+
     def loss(self, server: Server, model: int, now: float) -> float:
         """Of a model that may go, s of delay per s, for its size."""
         if not self.models.by_price:
@@ -161,7 +171,7 @@ def residency(
             world.latencies[done[1]] = end - requests[done[1]].time
         else:
             model = requests[coming].model
-            works = [world.work_of(server, model) for server in servers]
+            works = world.works(model)
             taken = route(works, [len(server.jobs) for server in servers])
             world.send(coming, servers[taken])
             coming += 1

@@ -91,10 +91,11 @@ def _loaded(part: Measured[Replication]) -> dict[str, Any]:
         [rep.loads[:, part.skip :].sum(axis=1) for rep in part.reps]
     ).T
     asking = np.maximum(asking, 1.0)
+    counted = {"cold": cold, "loads": loads, "evictions": evicted}
+    none = Estimate(0.0, 0.0, 0.0)
     return {
-        "cold": interval(cold / asking),
-        "loads": interval(loads / asking),
-        "evictions": interval(evicted / asking),
+        name: interval(values / asking) if values.any() else none
+        for name, values in counted.items()
     }
 
 

@@ -326,7 +326,10 @@ class _Problem:
         models, backends = self.system.catalogue.models, self.system.backends
         carried = self._by_copy(flow.resident)
         cold = self.rate.sum() - flow.resident.sum()
-        own = copies & np.isfinite(self.memory)[:, None] | self.pinned & (carried > 0.0)
+        used = carried > _ROUNDING * max(carried.max(), 1e-300)
+        # Those that carry nothing may be left out, but for the last one of a model.
+        last = copies & ~(copies & used).any(axis=0)
+        own = used | last & np.isfinite(self.memory)[:, None]
         listed = sorted(zip(*np.nonzero(own), strict=True), key=lambda at: -carried[at])
         prices = self.relaxed(bound).memory_price
         return ResidencyPlan(
@@ -338,7 +341,7 @@ class _Problem:
                     models[m].name,
                     backends[b].name,
                     float(carried[b, m]),
-                    int(copies[:, m].sum()),
+                    int(own[:, m].sum()),
                 )
                 for b, m in listed
             ),

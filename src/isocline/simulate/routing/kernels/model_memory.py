@@ -4,7 +4,8 @@ A job whose model is not resident at its backend has it loaded there: the backen
 the load, and loads at one backend follow each other. Where memory lacks room, models make way that
 no job there asks for, those first whose loss costs least. Pinned models stay, and so do those in
 use. Where too little can go, the model is read for this job alone, while one in use makes way and
-comes back: `OUT_OF_TURN` loads, and memory is left as it was.
+comes back: `OUT_OF_TURN` loads, and memory is left as it was. Where another backend of the frontend
+holds the model that is never worth it, and the job's work there is shown as infinite.
 
 **What a loss costs** is an estimate, s of delay per s: how often jobs at the backend ask for the
 model, times what the next one would lose. That is the load, for all jobs there; or, where another
@@ -87,13 +88,19 @@ def show_loads(
         return
     model = memory.model[job]
     view.job[MODEL] = model
+    held = False
     for edge in range(low, high):
         backend = view.backend[edge]
         load = 0.0
         if model != NO_MODEL:
             load = loads_of(memory, backend, model) * memory.load[model]
+            held = held or memory.state[backend, model] != ABSENT
         view.work[edge, LOAD] = load
         view.work[edge, WORK] = 1.0 + load * rate_with_one_more(view, system, backend)
+    if held and memory.load[model] > 0.0:
+        for edge in range(low, high):
+            if loads_of(memory, view.backend[edge], model) == OUT_OF_TURN:
+                view.work[edge, WORK] = np.inf
 
 
 @kernel
