@@ -6,8 +6,8 @@ expected latency, which prices, too, stand beside the best of model affinity, sh
 2, 3 and 4 backends, and rendezvous hashing; each of these with its models evicted by price and by
 age. The best is the one with the least p99 among those that are stable.
 
-Then each memory's usable capacity: a plan's, its bound, and what policies make of 0.97 of it. About
-five minutes of CPU.
+Then each memory's usable capacity: a plan's, its bound, and what policies make of 0.97 of it. A
+minute of CPU.
 """
 
 import argparse
