@@ -145,6 +145,16 @@ def test_what_cannot_be_is_named_with_its_line_and_remedy(
     assert str(raised.value) == f"{tmp_path / 'models.yaml'}:{says}"
 
 
+def test_a_model_that_no_backend_can_hold_is_said(tmp_path: Path) -> None:
+    text = FILE.replace("{name: b, curve", "{name: b, memory: 3, curve")
+    assert isocline.notes(loaded(tmp_path, text)) == []
+    (note,) = isocline.notes(loaded(tmp_path, text.replace("size: 0.1", "size: 4")))
+    assert note == (
+        "model 'lora-*': its size is 4, and no backend has room for more than 3, so that each "
+        "request for it costs loads; give a backend more memory"
+    )
+
+
 def test_memory_needs_models(tmp_path: Path) -> None:
     begin, end = FILE.index("models:"), FILE.index("backends:")
     with pytest.raises(SystemFileError, match="resident is given, and the system has no models"):

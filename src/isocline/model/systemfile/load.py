@@ -12,6 +12,7 @@ from isocline.arguments import checked as with_arguments
 from isocline.arguments import kind_of, require
 from isocline.model.curves import Curve, PoolCurve, TableCurve
 from isocline.model.fleet import RoutingSystem
+from isocline.model.residency import model_of
 from isocline.model.systemfile.build import build
 from isocline.model.systemfile.document import Document, read
 from isocline.model.systemfile.schema import checked
@@ -112,7 +113,28 @@ def notes(system: "RoutingSystem | Cluster") -> list[str]:
         for backend, is_used in zip(system.backends, used, strict=True)
         if not is_used
     ]
-    return _together([*cut, *unmeasured, *unused])
+    return [*_together([*cut, *unmeasured, *unused]), *_too_large(system)]
+
+
+def _too_large(system: RoutingSystem) -> Iterable[str]:
+    """Notes on models that no backend can hold."""
+    sizes = {model.name: model.size for model in system.models}
+    pinned = {name: it.size for name in _pinned(system) if (it := model_of(system.models, name))}
+    room = [
+        math.inf if b.memory is None else b.memory - sum(pinned.get(n, 0.0) for n in b.resident)
+        for b in system.backends
+    ]
+    for name, size in sizes.items():
+        if size > max(room, default=math.inf) and name not in pinned:
+            yield (
+                f"model {name!r}: its size is {size:g}, and no backend has room for more than "
+                f"{max(room):g}, so that each request for it costs loads; give a backend more "
+                "memory"
+            )
+
+
+def _pinned(system: RoutingSystem) -> set[str]:
+    return {name for backend in system.backends for name in backend.resident}
 
 
 # Names of backends in one note, beyond which they are counted.
