@@ -7,7 +7,7 @@ longest time ago: affinity (the holder with the fewest jobs, or the backend with
 that has so many more), shuffle sharding (the fewest jobs of k that a hash gives), and rendezvous
 hashing, plain and with bounded loads. All see the same requests, after a warm-up, on virtual time:
 core and emulator are those of the product, and what lies between them, sockets, is left out. Of
-each kind of rival several parameters run, and the best by p99 counts. About a minute.
+each kind of rival several parameters run, and the best by p99 counts. A minute of CPU.
 """
 
 import argparse

@@ -60,13 +60,20 @@ def test_the_defaults_of_the_table_are_those_in_force(tmp_path: Path) -> None:
     for key, (_, description, _, shown) in rows().items():
         assert description
         group, _, name = key.partition(".")
-        if group in ("health", "cors", "learn", "admin_control", "tracing") or shown in (
+        if group in (
+            "health",
+            "cors",
+            "learn",
+            "admin_control",
+            "tracing",
+            "residency",
+        ) or shown in (
             "",
             "none",
             "off",
             "needed",
         ):
-            continue  # those four are off, unless one of their keys is given
+            continue  # those groups are off, unless one of their keys is given
         if name:
             serve.setdefault(group, {})[name] = value_of(shown)
         else:

@@ -288,8 +288,8 @@ def test_requests_are_never_more_than_the_level() -> None:
             most = [0]
             admit = server.engine.submit
 
-            def submit(generation: Generation, model: str = "") -> None:
-                admit(generation, model)
+            def submit(generation: Generation) -> None:
+                admit(generation)
                 most.append(server.engine.sharing.running)
 
             server.engine.submit = submit  # type: ignore[method-assign]

@@ -636,13 +636,13 @@ class Core:
                 break
             request = self.waiting_queue.first(frontend)
             edge = self._edge(request, now)
-            if isinstance(edge, Wait | Refuse):
+            if isinstance(edge, Wait):
                 self.waiting_queue.take(request)
-                if isinstance(edge, Refuse):
-                    del self._requests[request.number]
-                    actions.append(rejections.not_loaded(request, edge.wait))
-                else:
-                    actions.append(self._park(request, edge.backend, now))
+                actions.append(self._park(request, edge.backend, now))
+            elif isinstance(edge, Refuse):
+                self.waiting_queue.take(request)
+                del self._requests[request.number]
+                actions.append(rejections.not_loaded(request, edge.wait))
             elif edge < 0:
                 refused.add(frontend)
             else:

@@ -11,11 +11,13 @@ policy, with its prices. It waits for a load elsewhere, rather than go where its
 stays differ by more than a load costs; no threshold is to be set. Two further decisions are in the
 same unit:
 
-**More copies** are bought once they are paid for. Each request adds to its model's account by how
-much shorter its stay would have been at the best backend without the model. A load begins when the
+**More copies** are bought once they are paid for. Model and backend without it have an account, to
+which each request adds by how much shorter its stay would have been there. A load begins when the
 account reaches the cost of the load and of what is dropped for it, as in rent or buy, where this
-costs at most twice as much as knowing the future (A. R. Karlin et al., Algorithmica 3, 1988). A
-crowd that waits for a model adds nothing, and of one model there are at most as many loads at a
+costs at most twice as much as knowing the future (A. R. Karlin et al., Algorithmica 3, 1988). One
+account for all backends was tried, and rejected: the best of many looks better than any one is.
+
+A crowd that waits for a model adds nothing, and of one model there are at most as many loads at a
 time as resident copies, and one if there is none: so a crowd causes one load.
 
 **Eviction** is by price. A request adds to the account of the copy that serves it what it would
@@ -287,7 +289,8 @@ class Residency:
         self._by_call, self._unloads = setting.by_call, setting.unloads
         self._jobs = jobs
         self._numbers: dict[str, int] = {}  # of the entry, by model; -1: none
-        self._wanted: dict[str, Account] = {}  # what requests would have saved with another copy
+        # By model, and backend without it: what requests would have saved with a copy there.
+        self._wanted: dict[str, dict[int, Account]] = {}
         self._parked: dict[tuple[int, str], list[int]] = {}  # requests that wait for a load
         self._scale = self._fading()
         for backend, names in enumerate(setting.pinned):
@@ -418,8 +421,7 @@ class Residency:
                 self._learn(call.model, now - copy.since)
                 copy.turn(State.RESIDENT, now)
                 memory.paused.pop(call.model, None)
-        if call.model in self._wanted:  # no further copy would have saved what was lost meanwhile
-            self._wanted[call.model].clear()
+        self._wanted.pop(call.model, None)  # what was lost meanwhile no further copy had saved
         return self._settled(backend, call.model)
 
     def failed(
@@ -511,7 +513,6 @@ class Residency:
             for name, copy in memory.copies.items():  # what the file pins now
                 past.copies.setdefault(name, copy).pinned = True
             self.memories[backend] = past
-        self._wanted = before._wanted
 
     # Observable state
 
@@ -566,33 +567,42 @@ class Residency:
         costs: Mapping[int, float],
         now: float,
     ) -> Decision:
-        """Load another copy if that is paid for; returns a decision if the request is to have it.
+        """Load another copy where that is paid for; a decision if the request is to have it.
 
         `best` is the best backend that has one.
         """
-        cheapest = min(cold, key=costs.__getitem__, default=best)
-        saved = costs[best] - costs[cheapest]
-        if saved <= 0.0:
+        better = [b for b in cold if costs[b] < costs[best]]
+        if not better:
             return None
-        account = self._wanted.get(model)
-        if account is None:
-            if len(self._wanted) >= _MOST_NAMES:
-                self._wanted.clear()
-            account = self._wanted[model] = Account()
-        account.add(saved, now, self._scale)
-        paid = account.value(now, self._scale)
-        if paid < self._load_cost(cheapest, model) or not self._may_load(model):
+        accounts = self._accounts(model)
+        ready: list[int] = []
+        for backend in better:
+            account = accounts.setdefault(backend, Account())
+            account.add(costs[best] - costs[backend], now, self._scale)
+            if account.value(now, self._scale) >= self._load_cost(backend, model):
+                ready.append(backend)
+        if not ready or not self._may_load(model):
             return None
-        place, cost = self._place(model, cold, costs, now)
-        if place < 0 or paid < cost or costs[place] >= costs[best]:
+        place, cost = self._place(model, ready, costs, now)
+        paid = accounts[place].value(now, self._scale) if place >= 0 else 0.0
+        if place < 0 or paid < cost:
             return None
-        account.clear()
+        accounts.clear()
         begun = self._begin(place, model, now)
         bought = self.memories[place].copies.get(model)
         if bought is not None:
             bought.earned.add(paid, now, self._scale)
         waits = costs[best] - costs[place] > cost or not self._by_call
         return begun if waits else None
+
+    def _accounts(self, model: str) -> dict[int, Account]:
+        """Accounts of a model, by the backend at which there is no copy."""
+        accounts = self._wanted.get(model)
+        if accounts is None:
+            if len(self._wanted) >= _MOST_NAMES:
+                self._wanted.clear()
+            accounts = self._wanted[model] = {}
+        return accounts
 
     def _begin(self, backend: int, model: str, now: float) -> Decision:
         """Begin a load: by a call, or by the request that is sent there."""

@@ -84,6 +84,9 @@ class CurvePart:
     extrapolated: bool  # the workload of now is beyond what was seen
 
 
+MODEL_COUNTS = ("resident", "loading", "loads", "failed_loads", "evictions", "missing")
+
+
 @final
 @dataclass(frozen=True)
 class BackendPart:
@@ -104,6 +107,7 @@ class BackendPart:
     failures: dict[str, int]  # attempts, by cause
     prompt_tokens: int  # where the response told how many were cached
     cached_tokens: int
+    models: dict[str, int]  # counts of those that it holds and loads
     job_seconds: float
     weight: float
     max_share: float  # of each frontend's requests
@@ -181,6 +185,7 @@ def _backend(name: str, seen: BackendSnapshot, pairs: Iterable[Pair]) -> Backend
         seen.failures,
         seen.prompt_tokens,
         seen.cached_tokens,
+        {name: getattr(seen, name) for name in MODEL_COUNTS},
         seen.job_seconds,
         live.weight if live else 1.0,
         live.max_share if live else 1.0,
