@@ -134,10 +134,10 @@ def _on(node: str) -> NodeAffinitySchedulingStrategy:
 
 
 @contextmanager
-def _cluster(setting: Setting) -> Iterator[list[str]]:
-    """Its nodes, besides the driver's, which has no CPU."""
+def cluster_of(setting: Setting, **more: Any) -> Iterator[list[str]]:
+    """Nodes of a cluster, besides the driver's, which has no CPU."""
     common = {"object_store_memory": _STORE, "include_dashboard": False}
-    system = {"max_direct_call_object_size": 0, **setting.system}
+    system = {**more, **setting.system}
     cluster = Cluster(
         initialize_head=True, head_node_args={**common, "num_cpus": 0, "_system_config": system}
     )
@@ -153,7 +153,7 @@ def _cluster(setting: Setting) -> Iterator[list[str]]:
 
 @contextmanager
 def own_placement(setting: Setting, of: Scene, _directory: Path) -> Iterator[Contestant]:
-    with _cluster(setting) as nodes:
+    with cluster_of(setting, max_direct_call_object_size=0) as nodes:
         yield Ray(setting, nodes, of)
 
 

@@ -75,7 +75,7 @@ def cluster(local: float, remote: float) -> Cluster:
     return Cluster.numbered(NODES, Rates(1.0 / local, 1.0 / remote), tasks)
 
 
-def scene(rate: float, seconds: float, seed: int) -> Scene:
+def scene(rate: float, seconds: float, seed: int, of_kinds: Sequence[str] = tuple(KINDS)) -> Scene:
     """Poisson arrivals of so many tasks/s for so long."""
     rng = np.random.default_rng(seed)
     count = round(rate * seconds)
@@ -84,7 +84,7 @@ def scene(rate: float, seconds: float, seed: int) -> Scene:
     assert isinstance(model.tasks, SampledTasks)
     rows = model.tasks.draw(model, rng, count)
     sizes = LEAST + rng.exponential(SIZE - LEAST, count)
-    kinds = rng.permutation(np.resize(list(KINDS), count)).tolist()
+    kinds = rng.permutation(np.resize(of_kinds, count)).tolist()
     made = [_MAKE[kind](rng, int(size)) for kind, size in zip(kinds, sizes, strict=True)]
     return Scene(kinds, [data for data, _ in made], [right for _, right in made], rows, times)
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from isocline.cli import main
 from isocline.dispatch.batch.spec import Batch
+from isocline.dispatch.locations import Rendezvous
 from tests.dispatch.rigs import exists
 from tests.running import running
 
@@ -53,6 +54,20 @@ def test_the_yaml_example_counts_as_wc_does(tmp_path: Path) -> None:
         assert int(str(found.pop(path.name)["result"])) == len(path.read_text().split())
     assert not found
     assert "word_count: done" in result.stdout  # which has room for the table now
+
+
+def test_tasks_run_where_a_source_says_their_data_is(tmp_path: Path) -> None:
+    text = "chunks = [str(n) for n in range(20)]\ndef run(chunk): return chunk\n"
+    file = job(tmp_path, text)
+    source = "rendezvous:elm,oak"
+    result = run(file, "--locations", source, "--policy", "jsq_local_only", "--json")
+    assert result.exit_code == 0, result.stderr
+    expected = Rendezvous(["elm", "oak"]).look_up(map(str, range(20)))
+    found = json.loads(result.stdout)["results"]
+    assert {line["chunk"]: (line["node"],) for line in found} == expected
+    wrong = run(file, "--locations", "hdfs://nn:8020/")
+    assert wrong.exit_code == 2
+    assert "HDFS is asked by WebHDFS; give one of webhdfs://HOST:PORT/FOLDER" in wrong.stderr
 
 
 MIXED = """

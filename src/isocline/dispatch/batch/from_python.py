@@ -36,7 +36,7 @@ from isocline.dispatch.batch.spec import ENGINES, Batch
 from isocline.dispatch.chunk_names import chunk_name
 from isocline.dispatch.locations.node_directories import in_directories, node_directories
 from isocline.dispatch.locations.source import Source, read_source
-from isocline.dispatch.submission.chunk_locations import Locations, checked
+from isocline.dispatch.submission.chunk_locations import Locations, nodes_in
 from isocline.dispatch.submission.versions import Files
 from isocline.dispatch.user_code_guard import Caught, guarded, plain_text, shown, words
 from isocline.errors import UsageError
@@ -215,14 +215,9 @@ def _texts(path: Path, module: ModuleType, name: str, example: str, *kinds: type
     return {plain_text(key): value for key, value in given.items()}
 
 
-def _named(path: Path, locations: Any) -> list[str] | None:
-    """Return the names of nodes in a mapping."""
-    if not isinstance(locations, Mapping):
-        return None
+def _named(path: Path, locations: Locations | None) -> list[str] | None:
     with _named_file(path):
-        return sorted(
-            {name for chunk in locations for name in checked(locations[chunk], chunk) or ()}
-        )
+        return nodes_in(locations) or None
 
 
 def _chunks(path: Path, given: Any) -> Iterable[str]:

@@ -26,7 +26,7 @@ from isocline.dispatch.batch.quoting import QuotingError, with_path
 from isocline.dispatch.batch.spec import Batch
 from isocline.dispatch.locations.node_directories import in_directories, node_directories
 from isocline.dispatch.locations.source import Source, read_source
-from isocline.dispatch.submission.chunk_locations import Locations
+from isocline.dispatch.submission.chunk_locations import Locations, nodes_in
 from isocline.dispatch.submission.versions import Files
 from isocline.errors import UsageError
 from isocline.model.systemfile.document import Document, read
@@ -170,7 +170,7 @@ def _in_folder(
     """Build a batch for nodes that can all read all files, each of which is near to some."""
     locations = _locations(document, entries, folder) if overriding is None else overriding
     given = locations if isinstance(locations, Mapping) else {}
-    names = sorted({name for holders in given.values() for name in holders})
+    names = nodes_in(locations)
     _check_racks(document, entries, names)
     if not (entries.chunks or given):
         document.fail(("chunks",), "is missing; name the files, for example chunks: data/*.txt")

@@ -46,13 +46,13 @@ class Rendezvous(LocationReader):
         Raises:
             UsageError: There are fewer nodes than replicas, or a node twice.
         """
-        self._nodes = _checked("rendezvous", nodes, replicas)
+        self.nodes = _checked("rendezvous", nodes, replicas)
         self._replicas = replicas
         self._hash = hash_function
 
     def __call__(self, chunk: str) -> Holders:
         key = chunk.encode(errors="surrogateescape")
-        scores = [(self._hash(node.encode() + b"\0" + key), node) for node in self._nodes]
+        scores = [(self._hash(node.encode() + b"\0" + key), node) for node in self.nodes]
         return tuple(node for _, node in sorted(scores, reverse=True)[: self._replicas])
 
 
@@ -84,22 +84,22 @@ class HashRing(LocationReader):
         """
         if virtual_nodes < 1:
             raise UsageError(f"ring: {virtual_nodes} virtual nodes; give 1 or more")
-        names = _checked("ring", nodes, replicas)
+        self.nodes = _checked("ring", nodes, replicas)
         points = sorted(
             (hash_function(f"{node}#{number}".encode()), node)
-            for node in names
+            for node in self.nodes
             for number in range(virtual_nodes)
         )
         self._hashes = [at for at, _ in points]
-        self._nodes = [node for _, node in points]
+        self._at = [node for _, node in points]
         self._replicas = replicas
         self._hash = hash_function
 
     def __call__(self, chunk: str) -> Holders:
         first = bisect_left(self._hashes, self._hash(chunk.encode(errors="surrogateescape")))
         found: dict[str, None] = {}
-        for step in range(len(self._nodes)):
-            found[self._nodes[(first + step) % len(self._nodes)]] = None
+        for step in range(len(self._at)):
+            found[self._at[(first + step) % len(self._at)]] = None
             if len(found) == self._replicas:
                 break
         return tuple(found)

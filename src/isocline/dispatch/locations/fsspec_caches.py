@@ -41,6 +41,7 @@ class FsspecCache(LocationReader, ABC):
         with extras_named(lambda: "locations of fsspec's caches"):
             import fsspec  # noqa: F401, PLC0415 - an extra
         self._directories = node_directories(directories, folder)
+        self.nodes = sorted(self._directories)
         self.refresh()
 
     def refresh(self) -> None:

@@ -10,7 +10,13 @@ Holders = tuple[str, ...]
 
 
 class LocationReader(ABC):
-    """Function from a chunk to its holders; None: not known."""
+    """Function from a chunk to its holders; None: not known.
+
+    Attributes:
+        nodes: Names of all nodes that may be holders; empty where only the source knows them.
+    """
+
+    nodes: Sequence[str] = ()
 
     @abstractmethod
     def __call__(self, chunk: str) -> Holders | None:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from isocline.dispatch.chunk_names import PathName, given_chunk
+from isocline.dispatch.locations.reader import LocationReader
 from isocline.dispatch.user_code_guard import plain_text, shown
 from isocline.errors import UsageError
 
@@ -48,6 +49,19 @@ def checked(holders: Any, chunk: str) -> tuple[str, ...] | None:
             f"locations: expected a list of node names for chunk {chunk!r}, got {shown(holders)}"
         )
     return tuple(map(plain_text, names))
+
+
+def nodes_in(locations: Locations | None) -> list[str]:
+    """Names of the nodes in a mapping, or of those that a reader knows; in order.
+
+    Raises:
+        UsageError: A value of the mapping is not a list of names.
+    """
+    if isinstance(locations, LocationReader):
+        return list(locations.nodes)
+    if not isinstance(locations, Mapping):
+        return []
+    return sorted({name for chunk in locations for name in checked(locations[chunk], chunk) or ()})
 
 
 def _looked_up(locations: Mapping[Any, Sequence[str]], chunk: str) -> Sequence[str] | None:
