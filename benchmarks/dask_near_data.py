@@ -11,8 +11,8 @@ long tasks take); a program that names the holders of each file itself (`workers
 the program is as in the first two. Printed are mean times from arrival to result, in local service
 times, with 95 % intervals over batches, and the ratio of ours to tuned Dask, on the same arrivals.
 
-`--cost` measures what the plugin costs instead: processor time of client and scheduler per task, in
-turns with it and without. `--quick` runs the highest load alone.
+`--cost` measures what the plugin costs instead: processor time per task of the process that runs
+all of Dask, in turns with it and without. `--quick` runs the highest load alone.
 """
 
 import argparse
@@ -112,15 +112,15 @@ class Outcome(NamedTuple):
 
 
 @contextmanager
-def dask_cluster(settings: Mapping[str, Any], processes: bool, workers: int) -> Iterator[Any]:
+def dask_cluster(settings: Mapping[str, Any]) -> Iterator[Any]:
     local_cluster: Any = LocalCluster  # Dask has types for some of its functions only
     client_of: Any = Client
     with (
         dask.config.set({**FIXED, **settings}),
         local_cluster(
-            n_workers=workers,
+            n_workers=NODES,
             threads_per_worker=1,
-            processes=processes,
+            processes=False,
             protocol="tcp://",
             host="127.0.0.1",
             dashboard_address=None,
@@ -182,7 +182,7 @@ def compare(
             for name, settings in CONTESTANTS.items():
                 if not any(part in name for part in only):
                     continue
-                with dask_cluster(settings, processes=False, workers=NODES) as client:
+                with dask_cluster(settings) as client:
                     if name == OURS:
                         install(client, dict(zip(of.paths, of.holders, strict=True)), seed=seed)
                     outcomes.append(run(name, client, of, load))
@@ -208,10 +208,10 @@ def over(outcomes: list[Outcome], load: float, rival: str) -> Estimate | None:
 
 
 def cost(tasks: int, rounds: int) -> None:
-    """Processor time of this process, which runs client and scheduler, with the plugin in turns."""
+    """Processor time of this process, which runs all of Dask, with the plugin in turns."""
     spent: dict[bool, list[float]] = {False: [], True: []}
     inside = []
-    with dask_cluster({}, processes=True, workers=NODES) as client:
+    with dask_cluster({}) as client:
         for turn in range(2 * rounds + 2):
             chunks = [f"/{turn}/{i}" for i in range(tasks)]
             if turn % 2:

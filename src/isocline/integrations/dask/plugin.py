@@ -133,6 +133,7 @@ class NearDataPlugin(SchedulerPlugin):
         self._page: Any = None
         self._overrides = Overrides()
         self._up: set[Any] = set()  # workers of the core
+        self._up_at: dict[tuple[str, ...], list[str]] = {}  # by names of places, until one changes
         self._registered = False
         self.is_on = True
         self._replace_methods()
@@ -216,16 +217,20 @@ class NearDataPlugin(SchedulerPlugin):
             self._failed += 1
             _LOG.warning("isocline: locations could not be looked up", exc_info=True)
 
-    @_guarded
     def transition(
         self, key: Any, start: str, finish: str, *_: Any, startstops: Any = None, **__: Any
     ) -> None:
-        """Note what becomes of a task."""
+        """Note what becomes of a task; one that only waits is none of the core's business."""
+        if finish not in {"no-worker", "waiting"} or start == "processing":
+            self._note(key, start, finish, startstops)
+
+    @_guarded
+    def _note(self, key: Any, start: str, finish: str, startstops: Any) -> None:
         if finish == "processing":
             self._placed(key)
         elif start == "processing":
             self._ends[key] = _seconds(startstops), finish == "memory"
-        elif finish not in {"no-worker", "waiting"} and key in self._placement:
+        elif key in self._placement:
             self._placement.ended(key, monotonic(), None, done=False)
             self._later()
         if finish == "forgotten":
@@ -242,6 +247,7 @@ class NearDataPlugin(SchedulerPlugin):
     def remove_worker(self, scheduler: Any, worker: str, **_: Any) -> None:  # noqa: ARG002
         """Note a worker that has left."""
         self._places.remove(worker)
+        self._up_at.clear()
         self._see_workers()
         self._later()
 
@@ -331,9 +337,13 @@ class NearDataPlugin(SchedulerPlugin):
         names = self._named.get(ts.key)
         if names is None or not _is_free(ts):
             return []
-        up = self._scheduler.running
-        workers = self._scheduler.workers
-        return [at for at in self._places.workers(names) if workers.get(at) in up]
+        self._see_workers()
+        found = self._up_at.get(names)
+        if found is None:
+            workers, up = self._scheduler.workers, self._up
+            there = self._places.workers(names)
+            found = self._up_at[names] = [each for each in there if workers.get(each) in up]
+        return found
 
     def _holders_of_inputs(self, ts: Any) -> list[str]:
         """Workers that hold a task's inputs, if it is worth waiting for them.
@@ -400,6 +410,7 @@ class NearDataPlugin(SchedulerPlugin):
                 if ts not in new.long_running:
                     self._placement.occupy(ts.key, new.address, now)
         self._up = set(running)
+        self._up_at.clear()
         self._later()
 
     async def _know_hosts(self) -> None:
@@ -458,6 +469,7 @@ class NearDataPlugin(SchedulerPlugin):
         new = self._places.add(worker, names)
         if not new:
             return
+        self._up_at.clear()
         self._see_workers()
         now = monotonic()
         # In reverse, as each goes to the front.
