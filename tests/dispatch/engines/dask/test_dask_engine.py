@@ -37,6 +37,7 @@ from isocline.dispatch.engines.dask.chunks import Chunks
 from isocline.dispatch.errors import ChunkError, EngineError
 from tests.dispatch.engines.dask.clusters import Killable, killable_cluster
 from tests.dispatch.engines.engine_contract import EngineContract
+from tests.dispatch.engines.scheduled import check_dependent_tasks, load
 from tests.dispatch.rigs import SOON, Rig
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -87,6 +88,10 @@ def made(client: Client) -> Iterator[Callable[..., Rig]]:
 
 class TestDaskEngine(EngineContract):
     pass
+
+
+def test_tasks_may_depend_on_one_another(client: Client) -> None:
+    check_dependent_tasks(DaskEngine(client, loader=load))
 
 
 class Kept:

@@ -34,6 +34,7 @@ from isocline.dispatch.engines.processes.worker_slot import WorkerSlot
 from isocline.dispatch.errors import EngineError
 from isocline.errors import UsageError
 from tests.dispatch.engines.engine_contract import EngineContract
+from tests.dispatch.engines.scheduled import check_dependent_tasks, load
 from tests.dispatch.rigs import Rig, exists, process_rig, until, value_of
 from tests.running import running
 
@@ -561,3 +562,7 @@ def test_cores_are_those_of_the_container(tmp_path: Path) -> None:
     for text, cores in (("max 100000\n", free), ("50000 100000\n", 1), ("99900000 100000\n", free)):
         quota.write_text(text)
         assert usable_cores(quota) == cores
+
+
+def test_tasks_may_depend_on_one_another() -> None:
+    check_dependent_tasks(ProcessEngine(2, loader=load, everywhere=True))

@@ -39,6 +39,7 @@ from isocline.dispatch.engines.ray import RayEngine  # noqa: E402
 from isocline.dispatch.errors import ChunkError, EngineError  # noqa: E402
 from isocline.errors import UsageError  # noqa: E402
 from tests.dispatch.engines.engine_contract import EngineContract  # noqa: E402
+from tests.dispatch.engines.scheduled import check_dependent_tasks, load  # noqa: E402
 from tests.dispatch.rigs import SOON, Rig, alive  # noqa: E402
 
 SMALL = {"num_cpus": 1, "object_store_memory": 80 << 20}
@@ -146,6 +147,11 @@ def made(cluster: Any, lasting: Lasting) -> Iterator[Callable[..., Rig]]:
 
 class TestRayEngine(EngineContract):
     pass
+
+
+def test_tasks_may_depend_on_one_another(lasting: Lasting) -> None:
+    lasting.close()  # its actors have the CPUs
+    check_dependent_tasks(RayEngine(loader=load))
 
 
 def test_nodes_have_the_racks_of_their_labels_and_hold_what_their_stores_hold(
