@@ -32,7 +32,7 @@ def admit(
     if not local:
         state.mark_unplaceable(spec, now)
         return []
-    if state.resources.needs and task in state.resources.needs:
+    if state.has_needs and task in state.resources.needs:
         return reserve(state, spec, local, now, first=how == REQUEUE)
     state.row[task] = state.policy_state.admit(spec, local, now, how)
     state.waiting += 1
@@ -123,7 +123,7 @@ def end_task(state: State, task: int) -> list[Action]:
     """Remove a task that is no longer wanted; returns the cancellations of its attempts."""
     if task in state.unplaceable:
         job = state.unplaceable.take(task).job
-    elif task in state.resources.waiting:
+    elif state.has_needs and task in state.resources.waiting:
         job = state.resources.leave(task).spec.job
     else:
         row = state.row.pop(task)
@@ -132,7 +132,8 @@ def end_task(state: State, task: int) -> list[Action]:
             unqueue(state, row)
     state.shares.leave(job)
     state.anywhere.discard(task)
-    state.resources.needs.pop(task, None)
+    if state.has_needs:
+        state.resources.needs.pop(task, None)
     state.prefetch.forget(task)
     state.attempts.forget(task)
     attempts = state.attempts.of.get(task, ())

@@ -131,6 +131,7 @@ class Core:
         if holders is None:
             state.anywhere.add(task)
         if need:
+            state.has_needs = True
             state.resources.needs[task] = need
         row = state.shares.enter(job)
         if not state.policy_state.has_cost(function):
@@ -145,7 +146,9 @@ class Core:
         `seconds` is None for an attempt that is not measured, such as the first of a process. The
         first result counts, even from a server that was reported lost.
         """
-        attempt = self._end_attempt(server, task, now)
+        attempt = self.attempts.end(server, task, now)
+        if self.state.has_needs and attempt is not None:
+            self.state.resources.give_back(attempt.number)
         actions: list[Action] = []
         if task in self.state:
             self.statistics.finished += 1
@@ -161,9 +164,10 @@ class Core:
 
         A task that is still wanted and runs nowhere else is requeued or given up.
         """
-        attempt = self._end_attempt(server, task, now)
+        attempt = self.attempts.end(server, task, now)
         if attempt is None:
             return []
+        self.state.resources.give_back(attempt.number)
         actions: list[Action] = []
         if self.state.is_unserved(task):
             actions += self.failures.retry(attempt, now, cause)
@@ -361,12 +365,6 @@ class Core:
 
     # Steps
 
-    def _end_attempt(self, server: int, task: int, now: float) -> Attempt | None:
-        attempt = self.attempts.end(server, task, now)
-        if attempt is not None:
-            self.state.resources.give_back(attempt.number)
-        return attempt
-
     def _admit(
         self, spec: TaskSpec, holders: Sequence[int], now: float, how: int = SUBMITTED
     ) -> list[Action]:
@@ -384,12 +382,14 @@ class Core:
         if ended.ahead:
             state.policy_state.event(END_PIPELINED, server)
         elif not ended.withdrawn:
-            if state.resources.waiting and not self.attempts.at[server]:
+            if state.has_needs and state.resources.waiting and not self.attempts.at[server]:
                 actions += place_at(state, server, now)
             if not actions:
                 state.policy_state.event(FINISHED, server, 0, now)
                 actions += starts(state, now)
                 actions += begin_fetches(state, now)
-        if state.resources.waiting:  # other servers of the site may have room now
+        if (
+            state.has_needs and state.resources.waiting
+        ):  # other servers of the site may have room now
             actions += place_near(state, server, now)
         return actions + pipeline(state, server, now)

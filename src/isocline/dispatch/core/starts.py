@@ -53,7 +53,7 @@ def pipeline(state: State, server: int, now: float) -> list[Action]:
         return []
     if state.recalled.get(server) is here[0]:
         return []
-    if state.resources.waiting and state.resources.wants(server):  # it shall become free
+    if state.has_needs and state.resources.wants(server):  # it shall become free
         return []
     state.policy_state.event(PIPELINE, server, 0, now, gap)
     return starts(state, now, pipelined=True)

@@ -60,6 +60,7 @@ class State:
         prefetch: Fetches under way and done.
         counts: Counters since the start.
         resources: Resources of sites, and tasks that need some.
+        has_needs: Whether a task has ever needed any; if not, none of this costs time.
         racks: Rack of each server that is or was up.
         row: Row of each wanted task in the policy state.
         anywhere: Wanted tasks without data.
@@ -83,6 +84,7 @@ class State:
         self.learning = RateLearning(rates, rules.ahead_gap, measures=rules.measure)
         self.counts = Counts()
         self.resources = Resources()
+        self.has_needs = False
         self.attempts = Attempts()
         self.racks = dict(enumerate(racks))
         rack = np.array(racks or [0], np.int32)
@@ -107,8 +109,9 @@ class State:
 
     def __contains__(self, task: int) -> bool:
         """Whether a task is still wanted."""
-        known = task in self.row or task in self.unplaceable
-        return known or task in self.resources.waiting
+        if task in self.row or task in self.unplaceable:
+            return True
+        return self.has_needs and task in self.resources.waiting
 
     def is_unserved(self, task: int) -> bool:
         """Whether a task is still wanted, but neither waiting nor running."""
