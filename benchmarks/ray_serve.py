@@ -6,8 +6,8 @@ of a few groups, each with a beginning in common, of which a replica keeps those
 Contestants are Ray's power of two choices, its prefix-aware router (as shipped, and with a
 threshold), and ours: with curves that replicas report, and learned from nothing during a run that
 that does not count. Latencies are from when a call was due, of the runs of all SEEDS, which are the
-same for all. Each run is bounded: SECONDS, and as long again for what is late; on an idle machine
-all takes 7 minutes, half of it starts of replicas.
+same for all. Each run is bounded: SECONDS, and as long again for what is late; all of it took 20
+minutes on two cores with a load average of 20 to 40, most of that for starts of replicas.
 """
 
 import argparse
