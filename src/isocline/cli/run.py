@@ -177,7 +177,7 @@ def _log(name: str, text: str, result: "BatchResult | None" = None, **fields: An
 
 
 def _tell_progress(line: str, found: "RunStatistics") -> None:
-    _output.tell(f"isocline: {line}", "run.progress", **found.to_dict())
+    _output.tell(f"progress: {line}", "run.progress", **found.to_dict())
 
 
 def _tell(address: str) -> None:
