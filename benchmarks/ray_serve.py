@@ -5,9 +5,9 @@ a hyperbolic curve, get Poisson arrivals from one handle: first calls of random 
 of a few groups, each with a beginning in common, of which a replica keeps those that it read last.
 Contestants are Ray's power of two choices, its prefix-aware router (as shipped, and with a
 threshold), and ours: with curves that replicas report, and learned from nothing during a run that
-that does not count. Latencies are from when a call was due, of the runs of all SEEDS, which are the
+does not count. Latencies are from when a call was due, of the runs of all SEEDS, which are the
 same for all. Each run is bounded: SECONDS, and as long again for what is late; all of it took 20
-minutes on two cores with a load average of 20 to 40, most of that for starts of replicas.
+minutes on two cores with a load average of 20 to 40, much of that for starts of replicas.
 """
 
 import argparse
