@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import ray
-from ray.exceptions import TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from isocline.dispatch.engines.base import (
@@ -77,6 +76,7 @@ class PinnedTasks:
         self._loop = Loop(self._lock, self._look, self._unreachable)
         self._slots: dict[str, Slot] = {}  # that are up, by node
         self._attempts: dict[str, dict[int, _Attempt]] = {}  # by node
+        self._cancelled: set[int] = set()  # attempts that are to end
         self._values: dict[int, ObjectRef[Any]] = {}  # results not yet taken, by attempt
         self._codes: OrderedDict[bytes, ObjectRef[bytes]] = OrderedDict()
         self._closed = False
@@ -109,8 +109,10 @@ class PinnedTasks:
     def cancel(self, node: str, attempt: int) -> None:
         with self._lock:
             found = self._attempts.get(node, {}).get(attempt)
-        if found is not None:
-            ray.cancel(found.ended)
+            if found is None:
+                return
+            self._cancelled.add(attempt)
+        ray.cancel(found.ended)
 
     def fetch(self, node: str, chunk: str, holders: Sequence[str]) -> None:
         """Do nothing: no node can fetch, see `fetches`."""
@@ -154,16 +156,18 @@ class PinnedTasks:
         if (ended := self._attempts.get(node, {}).pop(attempt, None)) is None:
             return  # of a node that was lost
         error = future.exception()
-        if isinstance(error, TaskCancelledError):
-            self._emit(Stopped(attempt, node))
-        elif error is not None:  # such as a worker that died more often than Ray tries
-            self._emit(Raised(attempt, node, *calls.failure(error)))
-        else:
+        if error is None:
             ending: Done | Raised = pickle.loads(future.result())
-            if isinstance(ending, Done):
-                self._values[attempt] = ended.value
-                ending = ending._replace(value=pickle.dumps(_Result(id(self), attempt)))
+        else:  # such as a worker that died more often than Ray tries
+            ending = Raised(attempt, node, *calls.failure(error))
+        if isinstance(ending, Done):
+            self._values[attempt] = ended.value
+            self._emit(ending._replace(value=pickle.dumps(_Result(id(self), attempt))))
+        elif attempt in self._cancelled:  # which interrupted it
+            self._emit(Stopped(attempt, node))
+        else:
             self._emit(ending)
+        self._cancelled.discard(attempt)
 
     def _look(self) -> None:
         found = self._found()
@@ -177,7 +181,9 @@ class PinnedTasks:
 
     def _lose(self, name: str, reason: str) -> None:
         del self._slots[name]
-        for attempt in self._attempts.pop(name).values():  # or Ray would run them elsewhere, too
+        left = self._attempts.pop(name)
+        self._cancelled.difference_update(left)
+        for attempt in left.values():  # or Ray would run them elsewhere, too
             ray.cancel(attempt.ended)
         self._emit(NodeLost(name, reason))
 
