@@ -124,7 +124,7 @@ def admit(
 def unqueue(state: SchedulerState, view: ClusterView, task: int) -> None:
     """Remove a waiting task from its queue; its row stays allocated.
 
-    Writes WAITS of the task, `view.columns`, and `state.turns.waiting` of its job.
+    Writes WAITS of the task, `view.columns`, and `state.fair_share.waiting` of its job.
     """
     fact = view.tasks.fact[uint32(task)]
     dequeue(state, view, fact[QUEUE], task)

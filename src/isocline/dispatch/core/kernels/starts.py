@@ -16,7 +16,7 @@ def record_start(
 ) -> None:
     """Charge the job of the task that a server has just taken, and record the start.
 
-    Writes `core.starts`, and `served` and `waiting` of the job in `state.turns`.
+    Writes `core.starts`, and `served` and `waiting` of the job in `state.fair_share`.
     """
     task = view.columns[uint32(server), RUNNING]
     fact = view.tasks.fact[uint32(task)]

@@ -128,7 +128,7 @@ def push_by_job(view: ClusterView, fair_share: FairShare, queue: int, task: int)
 def count_waiting(fair_share: FairShare, job: int) -> None:
     """Count a waiting task of a job; one that had none gets no credit for the time before.
 
-    Writes `turns.served` and `turns.waiting` of the job.
+    Writes `served` and `waiting` of the job.
     """
     if fair_share.waiting[job] == 0:
         least, most = np.inf, 0.0
