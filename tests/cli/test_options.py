@@ -69,6 +69,7 @@ LINES = {
     "simulate --trace-tick": f"{CACHED} | --trace-tick 3",
     "simulate --cache-knowledge": f"{CACHED} | --cache-knowledge none",
     "simulate --output-lengths": f"{CACHED} | --output-lengths known",
+    "simulate --eviction": f"simulate MODELS {SHORT} | --eviction lru",
     "simulate --replicas": f"{CLUSTER} --trace JOBS | --replicas 1",
     "simulate --busiest": f"{CLUSTER} --trace JOBS | --busiest 1200",
     "simulate --arrivals": f"{ROUTING} | --arrivals gamma:cv=2",
@@ -190,6 +191,9 @@ LINES = {
     "backend --decode": f"{CURVE} | --decode 2",
     "backend --cache-tokens": f"{CURVE} --prefill 0.5 | --cache-tokens 4096",
     "backend --block-size": f"{CURVE} --prefill 0.5 --cache-tokens 4096 | --block-size 32",
+    "backend --models": f'{CURVE} | --models [{{"name":"m"}}]',
+    "backend --memory": f'{CURVE} --models [{{"name":"m"}}] | --memory 2',
+    "backend --on-demand": f'{CURVE} --models [{{"name":"m"}}] | --on-demand',
     "backend --sizes": f"{CURVE} | --sizes exponential",
     "backend --max-num-seqs": f"{CURVE} | --max-num-seqs 2",
     "backend --seed": f"{CURVE} | --seed 1",
@@ -203,6 +207,7 @@ LINES = {
     "run --engine": f"{RUN} | --engine ray",
     "run --address": f"{RUN} --engine ray | --address 127.0.0.1:9",
     "run --workers": f"{RUN} | --workers 2",
+    "run --locations": f"{RUN} | --locations ring:n0,n1",
     "run --policy": f"{RUN} | --policy fifo",
     "run --copies": f"{RUN} | --copies",
     "run --journal": f"{RUN} | --journal DIR/journal",
@@ -267,6 +272,14 @@ backends:
 - {name: b2, curve: {type: hyperbolic, peak: 400, half: 2}}
 frontends: [{name: f1, rate: 1, backends: [b1, b2]}]
 """
+MODELS = """\
+kind: routing
+models: [{name: "lora-*", count: 9, load: 0.5}]
+backends:
+- {name: b1, curve: {type: hyperbolic, peak: 9, half: 2}, memory: 4}
+- {name: b2, curve: {type: hyperbolic, peak: 4, half: 2}, memory: 4}
+frontends: [{name: f1, rate: 2, backends: [b1, b2]}]
+"""
 DISCOVERS = """\
 kind: routing
 discover:
@@ -306,6 +319,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "JOBS": "".join(jobs),
         "SERVERS": SERVERS,
         "CACHES": CACHES,
+        "MODELS": MODELS,
         "PROMPTS": "".join(prompts),
         "FLEET": FLEET,
         "RESULTS": RESULTS,

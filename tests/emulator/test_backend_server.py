@@ -276,7 +276,7 @@ class TestFaults:
     def faulty(self, address: str) -> Iterator[str]:
         yield address
         none = {"slow": 1.0, "hang": 0.0, "reset": 0.0, "garbage": 0.0, "error": 0.0, "sick": False}
-        assert json.loads(call(address, "POST", "/faults", none)[1]) == none
+        assert json.loads(call(address, "POST", "/faults", none)[1]).items() >= none.items()
 
     def test_errors(self, faulty: str) -> None:
         call(faulty, "POST", "/faults", {"error": 0.5})

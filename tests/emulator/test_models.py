@@ -143,8 +143,8 @@ def test_bad_models_are_named(given: str) -> None:
         read_models(given)
 
 
-def test_memory_and_models_belong_together() -> None:
-    with pytest.raises(UsageError, match="--memory"):
+def test_memory_is_for_models() -> None:
+    with pytest.raises(UsageError, match="--models"):
         Settings(ONE_SECOND, memory=1.0)
     with pytest.raises(UsageError, match="--models"):
         Settings(ONE_SECOND, on_demand=True)

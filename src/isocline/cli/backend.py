@@ -85,8 +85,8 @@ _SERVICE, _REQUESTS, _OTHER = group("Service"), group("Requests"), group("Report
     "--memory",
     type=FACTOR,
     metavar="M",
-    help="Memory for models that can be loaded, in the unit of their sizes.  [default: it loads "
-    "none]",
+    help="Memory for models that can be loaded, in the unit of their sizes.  [default: room for "
+    "all]",
     needs="--models",
 )
 @_SERVICE(
@@ -95,14 +95,13 @@ _SERVICE, _REQUESTS, _OTHER = group("Service"), group("Requests"), group("Report
     metavar="MODELS",
     help="Models that can be loaded, as in a system file: "
     "'[{name: \"lora-*\", size: 0.1, load: 0.5}]'.",
-    needs="--memory",
 )
 @_SERVICE(
     "--on-demand",
     is_flag=True,
     help="Load what requests ask for, and drop what was used the longest time ago; else by "
     "/v1/load_lora_adapter and /v1/unload_lora_adapter alone.",
-    needs="--memory",
+    needs="--models",
 )
 @partial(_options.seed_option, heading="Service")
 @_REQUESTS(

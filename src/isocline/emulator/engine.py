@@ -43,9 +43,9 @@ class Engine:
         self._generations = Generations(self._rate_at, settings.max_num_seqs, self.now())
         self.sharing = self._generations.sharing
         self.models: ModelStore | None = None
-        if settings.memory is not None:
+        if settings.loadable:
             known = settings.loadable, settings.models, settings.on_demand
-            self.models = ModelStore(settings.memory, *known)
+            self.models = ModelStore(inf if settings.memory is None else settings.memory, *known)
         self.metrics = Metrics(settings.metrics_model, self.sharing, self._adapters())
         self._in_service: list[tuple[str, Generation]] = []  # where models are loaded
         self._numpy = np.random.default_rng(settings.seed)

@@ -118,7 +118,7 @@ def _unload_adapter(connection: "Connection", body: bytes) -> None:
 def _adapter_in(connection: "Connection", body: bytes) -> str:
     """Read the name of the adapter in a call."""
     if connection.engine.models is None:
-        raise ApiError(404, "this server loads no models; start it with --memory", "NotFoundError")
+        raise ApiError(404, "this server loads no models; start it with --models", "NotFoundError")
     try:
         name = json.loads(body, parse_int=whole_number)["lora_name"]
     except (ValueError, KeyError, TypeError):

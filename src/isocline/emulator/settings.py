@@ -35,7 +35,7 @@ class Settings:
     max_num_seqs: int | None = None  # requests that run at a time; others wait
     cache_tokens: int | None = None  # of prompts, which the prefix cache holds; None: it has none
     block_size: int = 16  # tokens that the cache keeps or drops together
-    memory: float | None = None  # for the models in `loadable`; None: it loads none
+    memory: float | None = None  # for the models in `loadable`; None: as much as they need
     loadable: tuple[Model, ...] = ()  # models that can be loaded, beside those of `models`
     on_demand: bool = False  # load what requests ask for; else by calls alone
     orca: Literal["text", "json", "off"] = "off"  # form of the load report if none is asked for
@@ -59,12 +59,12 @@ class Settings:
                 "a prefix cache saves prefill, and a prompt is no work here; "
                 "give --prefill above 0, and a curve in tokens/s"
             )
-        if bool(self.loadable) != (self.memory is not None):
-            raise UsageError("models that can be loaded need memory; give --memory and --models")
+        if self.memory is not None and not self.loadable:
+            raise UsageError("memory is for models that can be loaded; give them by --models")
         if self.memory is not None and not self.memory > 0:
             raise UsageError(f"memory is {self.memory}; give a number above 0")
         if self.on_demand and not self.loadable:
-            raise UsageError("nothing can be loaded on demand; give --memory and --models")
+            raise UsageError("nothing can be loaded on demand; give --models")
         for name in ("output_tokens", "max_model_len", "max_num_seqs", "block_size"):
             value = getattr(self, name)
             if value is not None and value < 1:

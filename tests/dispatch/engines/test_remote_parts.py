@@ -5,10 +5,12 @@ import pickle
 import cloudpickle
 import pytest
 
-from isocline.dispatch.engines.base import Done, Drops, Event, Holds, Raised
+from isocline.dispatch.engines.base import Done, Drops, Event, Holds, Raised, WorkItem
 from isocline.dispatch.engines.common.attempt import Read
 from isocline.dispatch.engines.common.chunk_sites import ChunkSites
+from isocline.dispatch.engines.common.node_inputs import SentInputs
 from isocline.dispatch.engines.common.remote_node import RemoteNode, TaskRequest
+from isocline.dispatch.inputs import InputData
 
 
 def test_each_node_at_a_place_hears_of_a_chunk_that_came_or_went_and_of_no_other() -> None:
@@ -71,3 +73,15 @@ def test_a_function_that_was_forgotten_fails_its_task_alone() -> None:
     assert isinstance(node.perform("n", request(3, None), None), Raised)
     node.functions.learn(4, cloudpickle.dumps(abs))
     assert isinstance(node.perform("n", request(4, None), None), Done)
+
+
+def test_inputs_of_an_attempt_that_was_withdrawn_before_they_were_sent_are_sent_with_the_next() -> (
+    None
+):
+    sent = SentInputs()
+    inputs = tuple(InputData(number, b"", shared=False) for number in (1, 2))
+    work = WorkItem(1, "t", b"", b"", inputs=inputs)
+    assert list(sent.to_send(work)) == list(inputs)
+    sent.unsent(inputs[1:])
+    assert list(sent.to_send(work._replace(attempt=2))) == [inputs[1]]
+    assert not sent.to_send(work._replace(attempt=3))

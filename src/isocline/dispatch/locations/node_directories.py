@@ -8,6 +8,7 @@ from pathlib import Path
 from isocline.errors import UsageError
 
 _NODE = "{node}"
+_CACHE = "__pycache__"  # beside a job file that is Python
 
 
 def node_directories(
@@ -39,7 +40,7 @@ def node_directories(
     names = re.compile(re.escape(before) + r"([^/]+)" + re.escape(after))
     paths = glob(f"{escape(before)}*{escape(after)}")  # noqa: PTH207 - may be absolute
     fits = ((names.fullmatch(at), Path(at)) for at in sorted(paths))
-    found = {fit[1]: at for fit, at in fits if fit and at.is_dir()}
+    found = {fit[1]: at for fit, at in fits if fit and fit[1] != _CACHE and at.is_dir()}
     if not found:
         raise UsageError(
             f"locations: no directory fits {path}; mount the nodes' directories there, or correct "

@@ -62,6 +62,10 @@ class SentInputs:
             return ()
         return list(self._new(work.inputs))
 
+    def unsent(self, inputs: Sequence[InputData]) -> None:
+        """Record that inputs of `to_send` are not there, as their attempt was withdrawn before."""
+        self._there.difference_update(given.number for given in inputs)
+
     def ended(self, ending: Ending) -> None:
         """Record the end of an attempt, whose result may now be there."""
         number = self._results.pop(ending.attempt, None)

@@ -205,8 +205,13 @@ class DaskEngine:
     async def _with_inputs(self, worker: Worker, work: WorkItem) -> None:
         """Send the inputs that a worker lacks, one attempt at a time."""
         async with worker.sending:
-            for given in worker.inputs.to_send(work):
-                await self._link.at(worker.address, at_node.keep, given)
+            left = list(worker.inputs.to_send(work))
+            try:
+                while left:
+                    await self._link.at(worker.address, at_node.keep, left[0])
+                    del left[0]
+            finally:  # an attempt may be withdrawn while its inputs are sent
+                worker.inputs.unsent(left)
 
     async def _drop(self, number: int) -> None:
         workers = {
