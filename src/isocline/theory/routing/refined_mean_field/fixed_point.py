@@ -14,8 +14,9 @@ from isocline.theory.routing.refined_mean_field.drift import Drift
 FloatArray = npt.NDArray[np.float64]
 
 _MOST_STEPS = 1000
-# Of the rates: how near 0 the drift must come. A step grows by this much at most at a time.
-_NOTHING, _GROWTH = 1e-14, 10.0
+# Share of the rates at which the drift counts as 0. A step grows by this factor at least, for on a
+# long way the drift falls too little to say how far it is; and falls by it where the drift grew.
+_NOTHING, _GROWTH = 1e-14, 2.0
 
 
 def fixed_point(drift: Drift, start: FloatArray) -> FloatArray:
@@ -31,8 +32,8 @@ def fixed_point(drift: Drift, start: FloatArray) -> FloatArray:
     state = start.copy()
     velocity, jacobian = drift.velocity(state)
     identity = np.eye(state.size)
-    step = 1.0 / float(np.abs(jacobian).max())
-    enough = _NOTHING * float(np.abs(drift.service).max())
+    fastest = float(np.abs(jacobian).max())
+    step, enough = 1.0 / fastest, _NOTHING * fastest
     for _ in range(_MOST_STEPS):
         moved = np.linalg.solve(identity / step - jacobian, velocity)
         state = state + moved
@@ -41,5 +42,6 @@ def fixed_point(drift: Drift, start: FloatArray) -> FloatArray:
         now = float(np.abs(velocity).max())
         if now <= enough:
             return state
-        step *= min(before / now, _GROWTH)
+        fall = before / now
+        step *= max(fall, _GROWTH) if fall > 1.0 / _GROWTH else 1.0 / _GROWTH
     raise NumericalError(f"refined mean field: no fixed point after {_MOST_STEPS} steps")

@@ -149,7 +149,8 @@ def refined_mean_field(
     if most_jobs is None:
         found, point = _all_jobs(groups, rate, weights, most_states)
     else:
-        _require_few(len(groups) * most_jobs, most_states)
+        if len(groups) * most_jobs > most_states:
+            raise _too_many(most_states)
         found = _drift(groups, rate, weights, most_jobs)
         point = fixed_point(found, np.zeros(found.service.shape[0]))
     terms = expansion(found, point, order)
@@ -181,25 +182,29 @@ def _all_jobs(
     capacity = float(shares @ [group.curve.supremum for group in groups] / shares.sum())
     if rate >= capacity:
         raise UsageError(f"rate {rate:g}: give less than the mean capacity, {capacity:g} jobs/s")
-    most, start = _FIRST, np.zeros((len(groups), 0))
+    limit = most_states // len(groups)  # jobs of a backend
+    if rate >= float(shares @ [group.curve.rate(limit) for group in groups] / shares.sum()):
+        raise _too_many(most_states)
+    # At first twice the jobs where all work at the same share of their peaks.
+    alike = [float(g.curve.workload(g.curve.supremum * rate / capacity)) for g in groups]
+    most = min(max(_FIRST, math.ceil(2.0 * min(limit, max(alike)))), limit)
+    start = np.zeros((len(groups), most))
     while True:
-        _require_few(len(groups) * most // 2, most_states)
         found = _drift(groups, rate, weights, most)
-        start = np.pad(start, ((0, 0), (0, most - start.shape[1])))
         point = fixed_point(found, start.ravel()).reshape(start.shape)
         held = int((point.max(axis=0) > _NEGLIGIBLE).sum()) + _MARGIN
         if held <= most:
             break
-        most, start = 2 * most, point
-    _require_few(len(groups) * held, most_states)
+        if held > limit:
+            raise _too_many(most_states)
+        more = min(2 * most, limit)
+        start, most = np.pad(point, ((0, 0), (0, more - most))), more
     found = _drift(groups, rate, weights, held)
     return found, fixed_point(found, point[:, :held].ravel())
 
 
-def _require_few(states: int, most: int) -> None:
-    if states > most:
-        raise UsageError(
-            f"refined mean field: needs more than {most} shares of backends with at least j jobs: "
-            "the load is too near to what this policy can serve; lower rate, order or most_jobs, "
-            "or raise d"
-        )
+def _too_many(most_states: int) -> UsageError:
+    return UsageError(
+        f"refined mean field: more than {most_states} shares of backends with at least j jobs, "
+        "which is too many; lower rate, order or most_jobs, or raise d, or give fewer groups"
+    )
