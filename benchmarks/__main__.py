@@ -8,6 +8,7 @@ for name in (
     "cheapest_fleet",
     "near_data_capacity",
     "fluid",
+    "refined_mean_field",
     "hindsight",
     "simulation",
     "prefix_caches",

@@ -115,7 +115,7 @@ NAVIGATION: dict[str, list[str]] = {
         "models-as-data",
         "design",
     ],
-    "Theory": ["theory-in-pictures", "theory", "fluid"],
+    "Theory": ["theory-in-pictures", "theory", "fluid", "refined-mean-field"],
     "The project": ["contributing", "changes"],
 }
 # Files outside of docs/ that are pages of the site.

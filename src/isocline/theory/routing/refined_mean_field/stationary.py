@@ -139,8 +139,9 @@ def refined_mean_field(
             this policy, or so near to it that too many jobs would have to be followed.
         NumericalError: No fixed point is found, or it is not stable.
 
-    Source: Gast, Van Houdt, SIGMETRICS 2018, Theorem 3.1; Gast, Bortolussi, Tribastone, Performance
-    Evaluation 129, 2019, Theorem 1. The terms for samples without replacement are ours.
+    Source: Gast, Van Houdt, SIGMETRICS 2018 (order 1); Gast, Bortolussi, Tribastone, Performance
+    Evaluation 129, 2019 (order 2). The terms for samples without replacement are ours; `expansion`
+    has all equations.
     """
     if not groups:
         raise UsageError("groups: none; give at least one BackendGroup")
