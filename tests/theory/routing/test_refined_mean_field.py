@@ -177,5 +177,8 @@ def test_arguments_out_of_range_are_refused() -> None:
     found = refined_mean_field([QUEUE], 0.5)
     with pytest.raises(UsageError, match="order 2: give 0 to 1"):
         found.jobs(10, 2)
+    with pytest.raises(UsageError, match="backends 1: give 2 or more"):
+        found.jobs(1)
+    refined_mean_field([QUEUE], 0.5, replacement=True).jobs(1)
     with pytest.raises(UsageError, match="backends 0"):
         found.latency(0)

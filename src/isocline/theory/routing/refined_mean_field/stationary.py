@@ -71,6 +71,7 @@ class RefinedMeanField:
     """
 
     order: int
+    fewest: int  # backends that it can be asked for: d without replacement
     # Share of all backends that are of group g and hold at least j jobs is the sum over k of
     # shares[k][g, j - 1] / n^k, j = 1 .. K.
     shares: tuple[FloatArray, ...]  # (order + 1) of (G, K)
@@ -98,6 +99,10 @@ class RefinedMeanField:
         return float(weights @ np.asarray(terms)[: weights.size])
 
     def _weights(self, backends: float, order: int | None) -> FloatArray:
+        if backends < self.fewest:
+            raise UsageError(
+                f"backends {backends}: give {self.fewest} or more, as many as are sampled"
+            )
         to = self.order if order is None else order
         if to not in range(self.order + 1):
             raise UsageError(f"order {to}: give 0 to {self.order}, the order that was computed")
@@ -157,7 +162,8 @@ def refined_mean_field(
     terms = expansion(found, point, order)
     served = np.array([float((found.service @ term).sum()) for term in terms])
     shape = (len(groups), point.size // len(groups))
-    return RefinedMeanField(order, tuple(term.reshape(shape) for term in terms), served)
+    held = tuple(term.reshape(shape) for term in terms)
+    return RefinedMeanField(order, 1 if replacement else d, held, served)
 
 
 def _factors(d: int, known: int, powers: int) -> FloatArray:
