@@ -34,8 +34,8 @@ IntArray = npt.NDArray[np.int64]
 IDLE = -1
 LOCAL, RACK, REMOTE = 0, 1, 2
 
-# 0.4 s of policy evaluation with two types, 5 s with three, whose equations fill up more.
-MOST_STATES = 100_000
+# With one or two types, and with more, whose equations fill up more as they are solved.
+MOST_STATES, MOST_STATES_OF_MORE_TYPES = 300_000, 60_000
 
 Rule = Callable[[IntArray, IntArray], tuple[int, int] | None]
 """From (L,) tasks that wait and (M,) levels to a server and the type that it starts, or None."""
@@ -96,7 +96,7 @@ def cluster_chain(cluster: Cluster, most_waiting: int) -> ClusterChain:
 
     Raises:
         UsageError: Types are drawn, the service has another law, `most_waiting` is below 1, or
-            there are more than 100 000 states.
+            the chain has too many states.
     """
     if not isinstance(cluster.tasks, ExplicitTasks):
         raise UsageError(
@@ -109,10 +109,11 @@ def cluster_chain(cluster: Cluster, most_waiting: int) -> ClusterChain:
     levels = _levels(cluster, cluster.tasks)
     kinds = [sorted({IDLE, *column}) for column in levels.T.tolist()]
     states = math.prod(map(len, kinds)) * math.comb(most_waiting + len(levels), len(levels))
-    if states > MOST_STATES:
+    most = MOST_STATES if len(levels) < 3 else MOST_STATES_OF_MORE_TYPES
+    if states > most:
         raise UsageError(
-            f"the chain has {states:,} states, more than {MOST_STATES:,}; take fewer servers or "
-            "types, or a smaller most_waiting"
+            f"the chain has {states:,} states, more than {most:,}; take fewer servers or types, or "
+            "a smaller most_waiting"
         )
     running = sorted(product(*kinds), key=lambda levels: levels.count(IDLE))
     waiting, more, fewer = _waiting(len(levels), most_waiting)
