@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csc_array, csr_array, eye_array
+from scipy.sparse.csgraph import breadth_first_order
 from scipy.sparse.linalg import splu
 
 from isocline.errors import UsageError
@@ -262,18 +263,19 @@ def evaluate_starts(chain: ClusterChain, start: IntArray) -> Evaluation:
     ends = place[after[tick.col]]
     chance = csr_array((tick.data, (tick.row, ends)), shape=(settled.size,) * 2)
     first = int(place[chain.empty])
+    # Else the equations are singular, at which SuperLU may crash.
+    if breadth_first_order(chance.T, first, return_predecessors=False).size < settled.size:
+        raise UsageError(
+            "rule: from some state the cluster never becomes empty; start tasks of every type"
+        )
     others = np.delete(np.arange(settled.size), first)
     from_first = chance[[first]].toarray()[0]
     tasks = chain.tasks[settled]
     equations = csc_array((eye_array(settled.size, format="csr") - chance)[others][:, others])
-    try:  # diagonally dominant: no pivoting, a tenth of the fill
-        factors: Any = splu(
-            equations, "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-        )
-    except RuntimeError as error:
-        raise UsageError(
-            "rule: from some state the cluster never becomes empty; start tasks of every type"
-        ) from error
+    # Diagonally dominant: no pivoting, a tenth of the fill.
+    factors: Any = splu(
+        equations, "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+    )
     until = np.zeros((settled.size, 2))
     until[others] = factors.solve(np.column_stack((tasks[others], np.ones(others.size))))
     cost, ticks = from_first @ until + (tasks[first], 1.0)
