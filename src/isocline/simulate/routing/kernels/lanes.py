@@ -45,6 +45,7 @@ from isocline.simulate.common.kernels.counters import (
 
 Words = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float64]
 
 WIDTH = 16  # two vectors of 512 bits; loops of 8 are unrolled before they would become vectors
 BLOCK = 32  # ticks; their draws, 20 KB, stay in the first-level cache
@@ -55,38 +56,41 @@ _HALF = uint64(32)
 class Lanes(NamedTuple):
     """State of up to WIDTH runs over B backends; column i of each array is lane i.
 
-    Made by `lanes`; the kernel writes all of it. Lanes beyond `used` mean nothing.
+    Made by `lanes`; the kernel writes all of it. Lanes without a run of their own repeat another.
+    Arrays of several rows are flat, so that offsets in them are constants: LLVM need not ask
+    whether rows overlap.
     """
 
-    used: int
-    # (4 WIDTH,) uint64, generators: first and second word of the stream of events, then of the
-    # policy's, for all lanes each.
-    generators: Words
     # (WIDTH, B) int32, jobs at each backend: a lane's own are together.
     workload: Integers
     # (COUNTERS, WIDTH) int64 and (GAUGES, WIDTH) float64, as of `run_chain`, but for FETCHED.
     counter: npt.NDArray[np.int64]
-    gauge: npt.NDArray[np.float64]
+    gauge: Floats
+    # (5 WIDTH,) uint64: first and second word of the generator of events, then of the policy's; and
+    # arrivals.
+    drawn: Words
+    # (2 WIDTH,) int64: jobs, and their sum over the ticks of the call.
+    jobs: npt.NDArray[np.int64]
+    # (2 WIDTH,) float64, jobs/s: total service rate, and its sum over ticks that is still to be
+    # added to RATE_SECONDS.
+    rate: Floats
+    # (1,) int32, the most jobs at any backend of any lane so far.
+    highest: Integers
     # (WIDTH,) int32, the workload at which the lane's run alone is stopped for a larger table.
     limit: Integers
-    # (WIDTH,) int32, the most jobs at any backend so far.
-    highest: Integers
-    # (WIDTH,) float64, scratch: what is to be added to RATE_SECONDS, jobs/s.
-    rate_sum: npt.NDArray[np.float64]
-    # Scratch. By tick: (4 BLOCK WIDTH,) int32, three candidates, and 1 for an arrival, else 0;
-    # then (BLOCK WIDTH,) each, jobs/s that make a departure happen if the backend serves more
-    # (infinite for an arrival); what the tick adds to the jobs; and to the rate, jobs/s; and the
-    # jobs at its backend afterwards.
+    # Scratch, (4 BLOCK WIDTH,) int32: of each tick three candidates, and 1 for an arrival, else 0.
     picks: Integers
-    threshold: npt.NDArray[np.float64]
+    # Scratch, (BLOCK WIDTH,) each. Float64, jobs/s: a departure happens if the backend serves more;
+    # infinite for an arrival.
+    threshold: Floats
+    # Int64, float64 and int32, of each tick: jobs that it adds; jobs/s that it adds to the rate;
+    # the jobs at its backend afterwards.
     joined: npt.NDArray[np.int64]
-    gained: npt.NDArray[np.float64]
+    gained: Floats
     level: Integers
 
 
-def lanes(
-    events: Words, policy: Words, workload: Integers, rate: npt.NDArray[np.float64], limit: int
-) -> Lanes:
+def lanes(events: Words, policy: Words, workload: Integers, rate: Floats, limit: int) -> Lanes:
     """Runs at their start.
 
     Args:
@@ -96,25 +100,19 @@ def lanes(
         rate: (n,) float64, total service rate at these workloads, jobs/s.
         limit: Largest workload in the tables that a run alone starts with; above all of `workload`.
     """
-    used, backends = workload.shape
-    generators = np.zeros((2, 2, WIDTH), np.uint64)
-    generators[0, :, :used], generators[1, :, :used] = events.T, policy.T
-    own = np.zeros((WIDTH, backends), np.int32)
-    own[:used] = workload
+    run = np.arange(WIDTH) % workload.shape[0]
     counter, gauge = np.zeros((COUNTERS, WIDTH), np.int64), np.zeros((GAUGES, WIDTH))
-    counter[JOBS, :used], gauge[RATE, :used] = workload.sum(axis=1), rate
-    highest = np.zeros(WIDTH, np.int32)
-    highest[:used] = workload.max(axis=1)
+    counter[JOBS], gauge[RATE] = workload.sum(axis=1)[run], rate[run]
     ticks = BLOCK * WIDTH
     return Lanes(
-        used,
-        generators.reshape(-1),
-        own,
+        workload[run],
         counter,
         gauge,
+        np.concatenate((*events[run].T, *policy[run].T, np.zeros(WIDTH, np.uint64))),
+        np.zeros(2 * WIDTH, np.int64),
+        np.concatenate((rate[run], np.zeros(WIDTH))),
+        np.array([workload.max()], np.int32),
         np.full(WIDTH, limit, np.int32),
-        highest,
-        np.zeros(WIDTH),
         np.zeros(4 * ticks, np.int32),
         np.zeros(ticks),
         np.zeros(ticks, np.int64),
@@ -123,11 +121,12 @@ def lanes(
     )
 
 
-def suits(view: View, system: System) -> bool:
-    """Whether the system has one frontend, all of whose backends are alike."""
+def suits(view: View, system: System, d: int) -> bool:
+    """Whether the system has one frontend, and `d` or more backends, all of them alike."""
     backends = view.row.size
     return (
-        system.first.size == 2
+        d <= backends
+        and system.first.size == 2
         and system.rate.shape[0] == 1
         and np.array_equal(view.backend, np.arange(backends))
     )
@@ -143,51 +142,68 @@ def run_lanes(lanes: Lanes, system: System, d: int, ticks: int) -> int:
         d: 2 or 3, the size of the sample, drawn without replacement.
         ticks: Events since the start of the runs.
     """
-    counter = lanes.counter
-    done = counter[EVENTS, 0]
+    done = lanes.counter[EVENTS, 0]
     largest = system.rate.shape[1] - 1
     status = DONE
+    _begin(lanes)
     while done < ticks:
-        if _highest(lanes) + BLOCK > largest:
+        if lanes.highest[0] + BLOCK > largest:
             status = TABLE_FULL
             break
         block = min(ticks - done, BLOCK)
         _draw(lanes, system, d, block)
-        _move(lanes, system.rate[0], block)
-        _add_up(lanes, block)
+        highest = _move(lanes, system.rate[0], block)
+        lanes.highest[0] = max(lanes.highest[0], highest)
+        if highest < _lowest_limit(lanes):
+            _add_up(lanes, block)
+        else:
+            _add_up_to_limits(lanes, block)
         done += block
-    counter[EVENTS] = done
-    if status == DONE:
-        for lane in range(WIDTH):
-            _note(lanes, lane)
+    _end(lanes, done, status == DONE)
     return status
 
 
 @inlinable
-def _highest(lanes: Lanes) -> int:
-    """Most jobs at any backend so far."""
-    highest = int64(0)
-    for lane in range(lanes.used):
-        highest = max(highest, int64(lanes.highest[lane]))
-    return highest  # type: ignore[no-any-return]
+def _begin(lanes: Lanes) -> None:
+    """Take what the counters say."""
+    for lane in range(WIDTH):
+        lanes.drawn[4 * WIDTH + lane] = lanes.counter[ARRIVALS, lane]
+        lanes.jobs[lane] = lanes.counter[JOBS, lane]
+        lanes.jobs[WIDTH + lane] = 0
+        lanes.rate[lane] = lanes.gauge[RATE, lane]
+
+
+@inlinable
+def _end(lanes: Lanes, done: int, at_end: bool) -> None:
+    """Write the counters; RATE_SECONDS only at the end, as a sum over the ticks of a call."""
+    for lane in range(WIDTH):
+        jobs, arrivals = lanes.jobs[lane], int64(lanes.drawn[4 * WIDTH + lane])
+        came = arrivals - lanes.counter[ARRIVALS, lane]
+        lanes.counter[COMPLETIONS, lane] += lanes.counter[JOBS, lane] + came - jobs
+        lanes.counter[ARRIVALS, lane] = arrivals
+        lanes.counter[JOBS, lane] = jobs
+        lanes.counter[AREA, lane] += lanes.jobs[WIDTH + lane]
+        lanes.counter[EVENTS, lane] = done
+        lanes.gauge[RATE, lane] = lanes.rate[lane]
+        if at_end:
+            _note(lanes, lane)
 
 
 @inlinable
 def _note(lanes: Lanes, lane: int) -> None:
     """Add to a lane's RATE_SECONDS the ticks since the last time."""
-    lanes.gauge[RATE_SECONDS, lane] += lanes.rate_sum[lane]
-    lanes.rate_sum[lane] = 0.0
+    lanes.gauge[RATE_SECONDS, lane] += lanes.rate[WIDTH + lane]
+    lanes.rate[WIDTH + lane] = 0.0
 
 
 @kernel
 def _draw(lanes: Lanes, system: System, d: int, block: int) -> None:
-    """Fill `picks` and `threshold` for `block` ticks; advances `generators`."""
-    state, picks, threshold = lanes.generators, lanes.picks, lanes.threshold
+    """Fill `picks` and `threshold` for `block` ticks; advances `drawn`."""
+    state, picks, threshold = lanes.drawn, lanes.picks, lanes.threshold
     # Through uint32, so that LLVM sees products of 32 bits each.
     backends = uint64(uint32(lanes.workload.shape[1]))
-    others = uint64(uint32(max(lanes.workload.shape[1] - 1, 1)))
-    rest = uint64(uint32(max(lanes.workload.shape[1] - 2, 1)))
-    last = backends - uint64(1)
+    others = uint64(uint32(lanes.workload.shape[1] - 1))
+    rest = uint64(uint32(lanes.workload.shape[1] - 2))
     peak = system.peak[0]
     arriving = system.arriving
     three = d == 3
@@ -198,6 +214,7 @@ def _draw(lanes: Lanes, system: System, d: int, block: int) -> None:
             arrival = event >> uint64(BITS) < arriving
             state[lane] = e0 if arrival else t0
             state[WIDTH + lane] = e1 if arrival else t1
+            state[4 * WIDTH + lane] += uint64(arrival)
             # As `two_positions` and `shortest_of_three` draw.
             p0, p1 = state[2 * WIDTH + lane], state[3 * WIDTH + lane]
             q0, q1, pair = step(p0, p1)
@@ -207,11 +224,11 @@ def _draw(lanes: Lanes, system: System, d: int, block: int) -> None:
             state[3 * WIDTH + lane] = r1 if arrival else p1
             a = ((pair >> _HALF) * backends) >> _HALF
             b = ((pair & _LOW) * others) >> _HALF
-            b = min(b + uint64(b >= a), last)
+            b += uint64(b >= a)
             c = ((single >> _HALF) * rest) >> _HALF
             c += uint64(c >= min(a, b))
             c += uint64(c >= max(a, b))
-            c = min(c, last) if three else b
+            c = c if three else b
             sink = ((event & REST) * system.sinks.columns) >> uint64(BITS)
             at = 4 * WIDTH * tick + lane
             picks[at] = a if arrival else sink
@@ -222,8 +239,10 @@ def _draw(lanes: Lanes, system: System, d: int, block: int) -> None:
 
 
 @kernel
-def _move(lanes: Lanes, rate: Any, block: int) -> None:
-    """Let jobs join and leave; writes `workload`, `joined`, `gained` and `level`.
+def _move(lanes: Lanes, rate: Any, block: int) -> int:
+    """Let jobs join and leave; returns the most jobs at a backend that any joined or left.
+
+    Writes `workload`, `joined`, `gained` and `level`.
 
     Args:
         lanes: `picks` and `threshold` are read.
@@ -232,8 +251,9 @@ def _move(lanes: Lanes, rate: Any, block: int) -> None:
     """
     picks, threshold = lanes.picks, lanes.threshold
     joined, gained, level = lanes.joined, lanes.gained, lanes.level
+    highest = int64(0)
     for tick in range(block):
-        for lane in range(lanes.used):
+        for lane in range(WIDTH):
             at = 4 * WIDTH * tick + lane
             one = uint32(picks[uint32(at)])
             two = uint32(picks[uint32(at + WIDTH)])
@@ -252,45 +272,40 @@ def _move(lanes: Lanes, rate: Any, block: int) -> None:
             level[uint32(at)] = least + change
             gained[uint32(at)] = rate[uint32(least + change)] - served
             joined[uint32(at)] = change
+            highest = max(highest, least + change)
+    return highest  # type: ignore[no-any-return]
 
 
 @kernel
 def _add_up(lanes: Lanes, block: int) -> None:
-    """Add up `block` ticks of `joined`, `gained` and `level`."""
-    jobs, area = lanes.counter[JOBS], lanes.counter[AREA]
-    arrivals, completions = lanes.counter[ARRIVALS], lanes.counter[COMPLETIONS]
-    picks, joined = lanes.picks, lanes.joined
+    """Add up `block` ticks of `joined` and `gained`."""
+    jobs, joined, rate, gained = lanes.jobs, lanes.joined, lanes.rate, lanes.gained
+    width = lanes.limit.size  # not a constant, or LLVM unrolls the loop before it makes vectors
+    for tick in range(block):
+        for lane in range(width):
+            jobs[lane] += joined[WIDTH * tick + lane]
+            jobs[WIDTH + lane] += jobs[lane]
+            rate[lane] += gained[WIDTH * tick + lane]
+            rate[WIDTH + lane] += rate[lane]
+
+
+@kernel
+def _add_up_to_limits(lanes: Lanes, block: int) -> None:
+    """`_add_up`, and let the sum of rates start anew wherever a lane comes to its limit."""
     for tick in range(block):
         for lane in range(WIDTH):
-            arrival = int64(picks[4 * WIDTH * tick + 3 * WIDTH + lane])
-            change = joined[WIDTH * tick + lane]
-            jobs[lane] += change
-            area[lane] += jobs[lane]
-            arrivals[lane] += arrival
-            completions[lane] += arrival - change
-    highest, level = lanes.highest, lanes.level
-    for tick in range(block):
-        for lane in range(WIDTH):
-            highest[lane] = max(highest[lane], level[WIDTH * tick + lane])
-    rate, rate_sum, gained = lanes.gauge[RATE], lanes.rate_sum, lanes.gained
-    if _is_below_limits(lanes):
-        for tick in range(block):
-            for lane in range(WIDTH):
-                rate[lane] += gained[WIDTH * tick + lane]
-                rate_sum[lane] += rate[lane]
-    else:
-        for tick in range(block):
-            for lane in range(lanes.used):
-                rate[lane] += gained[WIDTH * tick + lane]
-                rate_sum[lane] += rate[lane]
-                if level[WIDTH * tick + lane] == lanes.limit[lane]:
-                    lanes.limit[lane] = 2 * lanes.limit[lane] + 1
-                    _note(lanes, lane)
+            lanes.jobs[lane] += lanes.joined[WIDTH * tick + lane]
+            lanes.jobs[WIDTH + lane] += lanes.jobs[lane]
+            lanes.rate[lane] += lanes.gained[WIDTH * tick + lane]
+            lanes.rate[WIDTH + lane] += lanes.rate[lane]
+            if lanes.level[WIDTH * tick + lane] == lanes.limit[lane]:
+                lanes.limit[lane] = 2 * lanes.limit[lane] + 1
+                _note(lanes, lane)
 
 
 @inlinable
-def _is_below_limits(lanes: Lanes) -> bool:
-    below = True
-    for lane in range(lanes.used):
-        below &= lanes.highest[lane] < lanes.limit[lane]
-    return below
+def _lowest_limit(lanes: Lanes) -> int:
+    lowest = lanes.limit[0]
+    for lane in range(WIDTH):
+        lowest = min(lowest, lanes.limit[lane])
+    return lowest  # type: ignore[no-any-return]
