@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, final
 
 from isocline.pages.documents import Head, self_contained
-from isocline.pages.markup import element, joined
+from isocline.pages.markup import element
 
 
 @final
@@ -68,9 +68,11 @@ def page(statistics: Statistics) -> str:
         element("tr", element("th", words, scope="row"), element("td", _shown(values[name])))
         for name, words in _ROWS.items()
     )
-    body = joined(
+    body = element(
+        "main",
         element("h1", "Tasks near their data"),
         element("table", element("tbody", *rows)),
+        class_="page",
     )
     return self_contained(Head("Isocline on Dask", "Where tasks were bound, and why."), body)
 
