@@ -24,9 +24,9 @@ QUEUE = BackendGroup(ServersCurve(1.0))
 FAST = HyperbolicCurve(4.0, 2.0)
 
 
-def exact_jsq(n: int, rate: float, most: int, *, replacement: bool) -> float:
+def exact_jsq(n: int, rate: float, most: int, *, replacement: bool, d: int = 2) -> float:
     group = Group(n, lambda _: 1.0, float)
-    return mean_jobs([group], rate, 2, most, replacement=replacement)
+    return mean_jobs([group], rate, d, most, replacement=replacement)
 
 
 def errors(found: RefinedMeanField, n: int, exact: float) -> list[float]:
@@ -67,6 +67,17 @@ def test_error_falls_with_n_as_the_first_term_left_out(replacement: bool) -> Non
     few, many = (errors(found, n, exact_jsq(n, 0.7, 2, replacement=replacement)) for n in (32, 64))
     for order in range(3):
         assert math.log2(few[order] / many[order]) == pytest.approx(order + 1.0, abs=0.25)
+
+
+@pytest.mark.parametrize(("d", "replacement"), [(3, True), (4, False)])
+def test_the_last_term_is_that_of_the_exact_means_at_many_n(d: int, replacement: bool) -> None:
+    """Beyond d = 2, where derivatives of the third and fourth order are not 0."""
+    found = refined_mean_field([QUEUE], 0.7, d, order=2, replacement=replacement, most_jobs=2)
+    n = np.array([24, 32, 40, 48, 56, 64])
+    exact = [exact_jsq(int(one), 0.7, 2, replacement=replacement, d=d) for one in n]
+    rest = exact - found.shares[0].sum() - found.shares[1].sum() / n
+    terms = np.linalg.solve(n[:, None] ** -np.arange(2.0, 8.0), rest)
+    assert found.shares[2].sum() == pytest.approx(terms[0], rel=1e-2)
 
 
 def test_error_falls_with_n_for_unlike_backends_by_a_score_of_their_own() -> None:
