@@ -44,10 +44,10 @@ class Row:
     same: bool
 
 
-def measured(case: str, system: RoutingSystem, d: int, replications: int) -> Row:
+def measured(case: str, system: RoutingSystem, d: int, replications: int = WIDTH) -> Row:
     """Run the same replications both ways, in turn."""
     prepared, policy = prepare(system), parse(f"power_of_d:d={d}")
-    settings = RunSettings(1.0, percentiles=False)
+    settings = RunSettings(1.0, percentiles=False, start="fluid")
     engines = [ChainEngine(Run(prepared, policy, settings, i)) for i in range(replications)]
     first = engines[0]
     runs = lanes(
@@ -57,7 +57,7 @@ def measured(case: str, system: RoutingSystem, d: int, replications: int) -> Row
         np.array([one.gauge[counters.RATE] for one in engines]),
         first.size - 1,
     )
-    wide = first.system._replace(rate=prepared.rates(LARGEST))
+    tables = first.system._replace(rate=prepared.rates(LARGEST))
     seconds: list[tuple[float, float]] = []
     for number in range(ROUNDS + 1):  # the first compiles, and warms up
         ticks = (number + 1) * TICKS
@@ -65,7 +65,7 @@ def measured(case: str, system: RoutingSystem, d: int, replications: int) -> Row
         for one in engines:
             one.advance(ticks / one.system.speed)
         between = time.process_time()
-        assert run_lanes(runs, wide, d, ticks) == counters.DONE
+        assert run_lanes(runs, tables, d, ticks) == counters.DONE
         seconds.append((between - begun, time.process_time() - between))
     jobs = sum(int(one.count[counters.ARRIVALS]) for one in engines) / (ROUNDS + 1) / 1e6
     same = all(
@@ -73,20 +73,19 @@ def measured(case: str, system: RoutingSystem, d: int, replications: int) -> Row
         and np.array_equal(runs.gauge[:, i], one.gauge)
         for i, one in enumerate(engines)
     )
-    alone, together = (min(column) for column in zip(*seconds[1:], strict=True))
-    return Row(case, jobs / alone, jobs / together, same)
+    alone, in_lanes = (min(column) for column in zip(*seconds[1:], strict=True))
+    return Row(case, jobs / alone, jobs / in_lanes, same)
 
 
 def rows() -> Iterator[Row]:
     for d in (2, CHOICES):
-        yield measured(f"JSQ({d}), 100 servers, load 0.9", stations(), d, WIDTH)
+        yield measured(f"JSQ({d}), 100 servers, load 0.9", stations(), d)
     for count in (8, 4):
-        case = f"JSQ({CHOICES}), the same, {count} replications"
-        yield measured(case, stations(), CHOICES, count)
+        yield measured(f"  the same, {count} replications", stations(), CHOICES, count)
     for backends in (1_000, 10_000):
         curve = HyperbolicCurve(40.0, 12.0)
         system = fleet([curve] * backends, [0.7 * backends * curve.supremum])
-        yield measured(f"JSQ({CHOICES}), {backends:,} like curves", system, CHOICES, WIDTH)
+        yield measured(f"JSQ({CHOICES}), {backends:,} like curves", system, CHOICES)
 
 
 def main() -> None:

@@ -153,11 +153,7 @@ def run_lanes(lanes: Lanes, system: System, d: int, ticks: int) -> int:
         block = min(ticks - done, BLOCK)
         _draw(lanes, system, d, block)
         highest = _move(lanes, system.rate[0], block)
-        lanes.highest[0] = max(lanes.highest[0], highest)
-        if highest < _lowest_limit(lanes):
-            _add_up(lanes, block)
-        else:
-            _add_up_to_limits(lanes, block)
+        _add(lanes, block, highest)
         done += block
     _end(lanes, done, status == DONE)
     return status
@@ -186,11 +182,11 @@ def _end(lanes: Lanes, done: int, at_end: bool) -> None:
         lanes.counter[EVENTS, lane] = done
         lanes.gauge[RATE, lane] = lanes.rate[lane]
         if at_end:
-            _note(lanes, lane)
+            _note_rates(lanes, lane)
 
 
 @inlinable
-def _note(lanes: Lanes, lane: int) -> None:
+def _note_rates(lanes: Lanes, lane: int) -> None:
     """Add to a lane's RATE_SECONDS the ticks since the last time."""
     lanes.gauge[RATE_SECONDS, lane] += lanes.rate[WIDTH + lane]
     lanes.rate[WIDTH + lane] = 0.0
@@ -276,6 +272,16 @@ def _move(lanes: Lanes, rate: Any, block: int) -> int:
     return highest  # type: ignore[no-any-return]
 
 
+@inlinable
+def _add(lanes: Lanes, block: int, highest: int) -> None:
+    """Add up a block of ticks in which `highest` was the most that a workload changed to."""
+    lanes.highest[0] = max(lanes.highest[0], highest)
+    if highest < _lowest_limit(lanes):
+        _add_up(lanes, block)
+    else:
+        _add_up_to_limits(lanes, block)
+
+
 @kernel
 def _add_up(lanes: Lanes, block: int) -> None:
     """Add up `block` ticks of `joined` and `gained`."""
@@ -300,11 +306,12 @@ def _add_up_to_limits(lanes: Lanes, block: int) -> None:
             lanes.rate[WIDTH + lane] += lanes.rate[lane]
             if lanes.level[WIDTH * tick + lane] == lanes.limit[lane]:
                 lanes.limit[lane] = 2 * lanes.limit[lane] + 1
-                _note(lanes, lane)
+                _note_rates(lanes, lane)
 
 
 @inlinable
 def _lowest_limit(lanes: Lanes) -> int:
+    """Least `limit` of any lane."""
     lowest = lanes.limit[0]
     for lane in range(WIDTH):
         lowest = min(lowest, lanes.limit[lane])
