@@ -9,12 +9,13 @@ PYTHONPATH, N. Gast's tool solves the same in the same run, its symbolic derivat
 import functools
 import importlib
 import importlib.util
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
 
 import isocline
-from isocline.model.curves import HyperbolicCurve, KneeCurve, ServersCurve
+from isocline.model.curves import Curve, HyperbolicCurve, KneeCurve, ServersCurve
 from isocline.theory.routing.refined_mean_field import (
     BackendGroup,
     RefinedMeanField,
@@ -83,14 +84,22 @@ def errors() -> None:
             shorter = mean_jobs([group[n]], load, 2, most - 1, replacement=False)
             line(f"JSQ(2), load {load}, n = {n}", found, n, exact, exact - shorter)
     for load in (0.7, 0.9, 0.95, 0.99):
-        found = refined_mean_field([QUEUE], load, order=2)
         for n in (10, 100):
-            system = fleet([ServersCurve(1.0)] * n, [load * n])
-            run = isocline.simulate(system, ["power_of_d:d=2"], horizon=JOBS / n, seed=1, threads=1)
-            jobs = run.results[0].mean_jobs
-            assert jobs is not None
-            mean, known = jobs.value / n, jobs.half_width / n
-            line(f"JSQ(2), load {load}, n = {n}", found, n, mean, known)
+            simulated(f"JSQ(2), load {load}, n = {n}", [ServersCurve(1.0)], load, 2, n)
+    for d, n in itertools.product((2, 3), (10, 20)):
+        kinds = [KneeCurve(4.0, 3.0, 2.0), HyperbolicCurve(2.0, 2.0)]
+        simulated(f"two kinds by jobs, d = {d}, n = {n}", kinds, 2.4, d, n)
+
+
+def simulated(name: str, kinds: list[Curve], rate: float, d: int, n: int) -> None:
+    """One case whose mean is simulated: as many backends of each kind."""
+    found = refined_mean_field([BackendGroup(curve) for curve in kinds], rate, d, order=2)
+    system = fleet(kinds * (n // len(kinds)), [rate * n])
+    horizon = JOBS / (rate * n)
+    run = isocline.simulate(system, [f"power_of_d:d={d}"], horizon=horizon, seed=1, threads=1)
+    jobs = run.results[0].mean_jobs
+    assert jobs is not None
+    line(name, found, n, jobs.value / n, jobs.half_width / n)
 
 
 def rival() -> None:
