@@ -1,4 +1,4 @@
-"""Picks by mask beside picks by branches, on one core: `python -m benchmarks.ties`.
+"""Picks by arithmetic beside picks by branches, on one core: `python -m benchmarks.picks`.
 
 Both functions choose in the same kernel for the same system, seed and replication, in turn, in one
 run; a figure is the best of several rounds, in jobs (arrivals) per second of the processor. What
@@ -16,6 +16,8 @@ from benchmarks.simulation import fleet
 from isocline.policies.parse import parse
 from isocline.policies.routing.picks import least
 from isocline.policies.routing.picks_by_mask import least_by_mask
+from isocline.policies.routing.power_of_d import least_of_sample
+from isocline.policies.routing.short_samples import least_of_short_sample
 from isocline.simulate.common.kernels import counters
 from isocline.simulate.common.replication import Run
 from isocline.simulate.routing.engines import ChainEngine
@@ -27,11 +29,13 @@ JOBS = 500_000  # of each round
 
 
 def measured(policy: str, degree: int) -> tuple[list[float], bool]:
-    """Millions of jobs per second by branches and by mask, and whether results agree."""
+    """Millions of jobs per second by branches and by arithmetic, and whether results agree."""
     prepared = prepare(fleet(1_000, degree))
     length = JOBS / float(prepared.system.rates.sum())
     engines = []
-    for choose in (least, least_by_mask):
+    sampled = ":d=" in policy
+    pair = (least_of_sample, least_of_short_sample) if sampled else (least, least_by_mask)
+    for choose in pair:
         settings = RunSettings(1.0, start="fluid", percentiles=False)
         engines.append(ChainEngine(Run(prepared, parse(policy), settings)))
         engines[-1].choose = choose
@@ -50,12 +54,12 @@ def measured(policy: str, degree: int) -> tuple[list[float], bool]:
 
 def main() -> None:
     table = Table(
-        "1 000 × 1 000, load 0.7", "By branches", "By mask", "Ratio", "Bit-identical",
-        title="The least of all candidates, one core",
+        "1 000 × 1 000, load 0.7", "By branches", "By arithmetic", "Ratio", "Bit-identical",
+        title="The least of all candidates, or of a sample, one core",
         caption=f"million jobs/s, best of {ROUNDS} rounds; {os.cpu_count()} cores, "
         f"{os.getloadavg()[0]:.1f} busy at the start",
     )  # fmt: skip
-    for policy in ("gmsr", "gmsr:ties=first", "jsq"):
+    for policy in ("gmsr", "gmsr:ties=first", "jsq", "gmsr:d=2", "gmsr:d=3"):
         for degree in (10, 30, 64):
             (branches, mask), same = measured(policy, degree)
             figures = f"{branches:.1f}", f"{mask:.1f}", f"{mask / branches:.2f} ×"
