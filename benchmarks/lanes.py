@@ -15,6 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.lanes_kernel import WIDTH, lanes, run_lanes
 from benchmarks.rivals import CHOICES
 from benchmarks.simulation import stations
 from isocline.model.curves import HyperbolicCurve
@@ -23,7 +24,6 @@ from isocline.policies.parse import parse
 from isocline.simulate.common.kernels import counters
 from isocline.simulate.common.replication import Run
 from isocline.simulate.routing.engines import ChainEngine
-from isocline.simulate.routing.kernels.lanes import WIDTH, lanes, run_lanes
 from isocline.simulate.routing.prepare import prepare
 from isocline.simulate.routing.run_settings import RunSettings
 from tests.builders import fleet

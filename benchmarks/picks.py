@@ -14,10 +14,8 @@ from rich.table import Table
 
 from benchmarks.simulation import fleet
 from isocline.policies.parse import parse
-from isocline.policies.routing.picks import least
-from isocline.policies.routing.picks_by_mask import least_by_mask
-from isocline.policies.routing.power_of_d import least_of_sample
-from isocline.policies.routing.short_samples import least_of_short_sample
+from isocline.policies.routing.picks import least, least_of_many
+from isocline.policies.routing.power_of_d import least_of_sample, least_of_short_sample
 from isocline.simulate.common.kernels import counters
 from isocline.simulate.common.replication import Run
 from isocline.simulate.routing.engines import ChainEngine
@@ -34,7 +32,7 @@ def measured(policy: str, degree: int) -> tuple[list[float], bool]:
     length = JOBS / float(prepared.system.rates.sum())
     engines = []
     sampled = ":d=" in policy
-    pair = (least_of_sample, least_of_short_sample) if sampled else (least, least_by_mask)
+    pair = (least_of_sample, least_of_short_sample) if sampled else (least_of_many, least)
     for choose in pair:
         settings = RunSettings(1.0, start="fluid", percentiles=False)
         engines.append(ChainEngine(Run(prepared, parse(policy), settings)))

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from benchmarks.lanes_kernel import WIDTH, Lanes, lanes, run_lanes, suits
 from isocline.model.curves import Curve, ExponentialCurve, HyperbolicCurve, ServersCurve
 from isocline.policies.parse import parse
 from isocline.simulate.common.kernels import counters
 from isocline.simulate.common.replication import Run
 from isocline.simulate.routing.engines import ChainEngine
-from isocline.simulate.routing.kernels.lanes import WIDTH, Lanes, lanes, run_lanes, suits
 from isocline.simulate.routing.prepare import prepare
 from isocline.simulate.routing.run_settings import RunSettings
 from tests.builders import fleet, mixed

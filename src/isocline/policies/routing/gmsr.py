@@ -22,7 +22,11 @@ from isocline.policies.routing.contract import (
     require_one_of,
 )
 from isocline.policies.routing.picks import least, rules
-from isocline.policies.routing.power_of_d import LARGEST_SAMPLE, least_of_sample
+from isocline.policies.routing.power_of_d import (
+    LARGEST_SAMPLE,
+    least_of_sample,
+    least_of_short_sample,
+)
 
 
 @final
@@ -63,4 +67,5 @@ class Gmsr(RoutingPolicy):
         return np.zeros((1, LARGEST_SAMPLE)) if self.d else super().memory(setting)
 
     def functions(self) -> tuple[Any, Any]:
-        return (least_of_sample if self.d else least), observe_nothing
+        sampled = least_of_short_sample if self.d in (2, 3) else least_of_sample
+        return (sampled if self.d else least), observe_nothing

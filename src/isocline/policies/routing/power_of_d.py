@@ -107,6 +107,38 @@ def least_of_sample(candidates: Any, view: View, now: float, rng: Any) -> int:  
     return best  # type: ignore[no-any-return]
 
 
+@value_as(CHOOSE)
+def least_of_short_sample(candidates: Any, view: View, now: float, rng: Any) -> int:
+    """`least_of_sample` of two or three, without branches on draws, in two thirds of the time.
+
+    It calls that for other sizes, with replacement, under ties=first, and with fewer candidates
+    than the sample.
+    """
+    n = candidates.size
+    d = int(view.option[2])
+    if d < 2 or d > 3 or n < d or view.option[0] == 0.0 or view.option[3] == 1.0:
+        return least_of_sample(candidates, view, now, rng)
+    a = below(rng, n)
+    b = below(rng, n - 1)
+    b += b >= a  # step over the first
+    best, lowest = _better(view, candidates[uint32(a)], candidates[0], np.inf)
+    best, lowest = _better(view, candidates[uint32(b)], best, lowest)
+    if d == 3:
+        c = below(rng, n - 2)
+        c += c >= min(a, b)
+        c += c >= max(a, b)
+        best, lowest = _better(view, candidates[uint32(c)], best, lowest)
+    return best  # type: ignore[no-any-return]
+
+
+@inlinable
+def _better(view: View, edge: Any, best: Any, lowest: Any) -> tuple[Any, Any]:
+    """The better of an edge and the best so far, and its cost."""
+    value = cost(view, edge)
+    less = value < lowest
+    return edge if less else best, value if less else lowest
+
+
 @final
 @dataclass(frozen=True)
 class PowerOfD(RoutingPolicy):

@@ -1,11 +1,10 @@
-"""The least by mask is the least: the same candidate, after the same draws."""
+"""The least of a word of candidates is the least: the same one, after the same draws."""
 
 import numpy as np
 import pytest
 
 from isocline.policies.routing.contract import View
-from isocline.policies.routing.picks import least
-from isocline.policies.routing.picks_by_mask import WORD, least_by_mask, ones
+from isocline.policies.routing.picks import WORD, least, least_of_many, ones
 from isocline.randomness.draws import stream
 
 
@@ -33,8 +32,8 @@ def test_it_is_the_least_after_the_same_draws(size: int, prices: float, ties: fl
     for _ in range(200):
         view = picture(rng, size + 3, ties, prices)
         candidates = np.arange(2, 2 + size, dtype=np.int32)
-        expected = least(candidates, view, 0.0, one)
-        assert least_by_mask(candidates, view, 0.0, other) == expected
+        expected = least_of_many(candidates, view, 0.0, one)
+        assert least(candidates, view, 0.0, other) == expected
         np.testing.assert_array_equal(one, other)
 
 

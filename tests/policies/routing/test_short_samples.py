@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from isocline.policies.routing.contract import View
-from isocline.policies.routing.power_of_d import LARGEST_SAMPLE, least_of_sample
-from isocline.policies.routing.short_samples import least_of_short_sample
+from isocline.policies.routing.power_of_d import (
+    LARGEST_SAMPLE,
+    least_of_sample,
+    least_of_short_sample,
+)
 from isocline.randomness.draws import stream
 
 
