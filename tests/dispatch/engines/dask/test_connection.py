@@ -65,6 +65,37 @@ def test_a_cancellation_of_our_own_ends_a_call() -> None:
     assert asyncio.run(main())
 
 
+class Together:
+    """A client that makes one call for all results that are asked for at a time, as Dask's does."""
+
+    id = "client"
+
+    def __init__(self) -> None:
+        self.call: asyncio.Task[None] | None = None
+
+    async def gather(self, futures: list[str], errors: str) -> list[str]:
+        assert errors == "skip"
+        if self.call is None:
+            self.call = asyncio.ensure_future(asyncio.sleep(0.01))
+        await self.call
+        return futures
+
+
+def test_a_cancellation_of_our_own_takes_no_result_from_others() -> None:
+    async def main() -> list[Any]:
+        connection = Connection(cast("Client", Together()))
+        first, second = (
+            asyncio.ensure_future(connection.result(cast("Future[Any]", name)))
+            for name in ("first", "second")
+        )
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        first.cancel()
+        return await asyncio.wait_for(second, timeout=30.0)
+
+    assert asyncio.run(main()) == ["second"]
+
+
 def test_a_foreign_cancellation_is_an_error_with_words() -> None:
     async def main() -> None:
         with foreign_cancellations():

@@ -69,8 +69,14 @@ class Connection:
         )
 
     async def result(self, future: "Future[Any]") -> list[Any]:
-        """Wait for a future; returns a list of its result, empty if it failed."""
-        return list(await _insisting(lambda: self.client.gather([future], errors="skip")))
+        """Wait for a future; returns a list of its result, empty if it failed.
+
+        A cancellation of ours does not reach Dask's call: its client makes one call for several
+        results, and if that is cancelled, all later ones wait for it for ever.
+        """
+        return list(
+            await _insisting(lambda: asyncio.shield(self.client.gather([future], errors="skip")))
+        )
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
         """Run a coroutine as a task that ends with the connection at the latest."""
