@@ -64,7 +64,10 @@ def test_tasks_run_where_a_source_says_their_data_is(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     expected = Rendezvous(["elm", "oak"]).look_up(map(str, range(20)))
     found = json.loads(result.stdout)["results"]
-    assert {line["chunk"]: (line["node"],) for line in found} == expected
+    assert {line["chunk"] for line in found} == expected.keys()
+    assert {line["node"] for line in found} <= {"elm", "oak"}
+    near = sum((line["node"],) == expected[line["chunk"]] for line in found)
+    assert near > 12  # all, unless a node is so late that the other helps; 10 by chance
     wrong = run(file, "--locations", "hdfs://nn:8020/")
     assert wrong.exit_code == 2
     assert "HDFS is asked by WebHDFS; give one of webhdfs://HOST:PORT/FOLDER" in wrong.stderr
