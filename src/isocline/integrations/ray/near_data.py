@@ -87,10 +87,7 @@ class NearData:
         Raises:
             UsageError: A future is among the arguments; Ray waits for references itself.
         """
-        if any(isinstance(it, TaskFuture) for it in (*arguments, *named.values())):
-            raise UsageError(
-                "arguments: are Ray's to wait for; give future.result(), which is its reference"
-            )
+        _require_no_futures(*arguments, *named.values())
         return self._scheduler.submit(function, chunk, *arguments, **named)
 
     def map(
@@ -107,7 +104,11 @@ class NearData:
 
         At most `window` tasks wait or run at a time, so `chunks` may be endless. Locations that are
         a reader are asked for many chunks at once.
+
+        Raises:
+            UsageError: A future is among the arguments; Ray waits for references itself.
         """
+        _require_no_futures(*arguments, *named.values())
         if isinstance(self._locations, LocationReader):
             chunks = self._locations.ahead(chunks)
         return self._scheduler.map(
@@ -179,6 +180,13 @@ class NearData:
         trace: TracebackType | None,
     ) -> None:
         self._scheduler.__exit__(kind, error, trace)
+
+
+def _require_no_futures(*arguments: object) -> None:
+    if any(isinstance(it, TaskFuture) for it in arguments):
+        raise UsageError(
+            "arguments: are Ray's to wait for; give future.result(), which is its reference"
+        )
 
 
 def read_parquet(chunk: str, columns: list[str] | None) -> Any:

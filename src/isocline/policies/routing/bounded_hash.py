@@ -40,6 +40,16 @@ def mixed(key: Any) -> Any:
     return key ^ (key >> uint64(31))
 
 
+@inlinable
+def place_in_order(key: Any, backend: Any, weight: float) -> float:
+    """Place of a backend in the order of a key: the greatest comes first.
+
+    An exponential race: the least -log(u) / weight wins with chances as the weights.
+    """
+    draw = unit(mixed(key ^ mixed(backend)))
+    return weight / -math.log1p(-draw) if draw > 0.0 else np.inf
+
+
 @value_as(CHOOSE)
 def first_in_bounds(candidates: Any, view: View, now: float, rng: Any) -> int:  # noqa: ARG001
     """The first backend in the order of the key that is below its bound."""
@@ -58,9 +68,7 @@ def first_in_bounds(candidates: Any, view: View, now: float, rng: Any) -> int:  
         # Rounded up, so that one is always below its bound: together the bounds exceed the jobs.
         if view.workload[backend] + 1.0 > math.ceil(view.option[0] * jobs * share):
             continue
-        # An exponential race: the least -log(u) / weight wins with chances as the weights.
-        draw = unit(mixed(key ^ mixed(backend)))
-        value = share / -math.log1p(-draw) if draw > 0.0 else np.inf
+        value = place_in_order(key, backend, share)
         if value > longest:
             best, longest = edge, value
     return best  # type: ignore[no-any-return]

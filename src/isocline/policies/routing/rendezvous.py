@@ -8,14 +8,13 @@ Where jobs ask for no model each goes by lot, with chances as the weights. Draws
 without model. Memory: none.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
 
-from isocline.compilation.compiled import value_as
-from isocline.policies.routing.bounded_hash import mixed
+from isocline.compilation.compiled import inlinable, value_as
+from isocline.policies.routing.bounded_hash import mixed, place_in_order
 from isocline.policies.routing.contract import (
     CHOOSE,
     MODEL,
@@ -25,21 +24,24 @@ from isocline.policies.routing.contract import (
     View,
     no_table,
 )
-from isocline.randomness.draws import bits, unit
+from isocline.randomness.draws import bits
+
+
+@inlinable
+def key_of_model(view: View, rng: Any) -> Any:
+    """Hash of the model that a job asks for; a random one if it asks for none."""
+    if view.job.shape[0] > 0 and view.job[MODEL] >= 0.0:
+        return mixed(int(view.job[MODEL]))
+    return bits(rng)
 
 
 @value_as(CHOOSE)
 def first_by_hash(candidates: Any, view: View, now: float, rng: Any) -> int:  # noqa: ARG001
     """The first candidate in the order of the model."""
-    if view.job.shape[0] > 0 and view.job[MODEL] >= 0.0:
-        key = mixed(int(view.job[MODEL]))
-    else:
-        key = bits(rng)
+    key = key_of_model(view, rng)
     best, longest = candidates[0], -1.0
     for edge in candidates:
-        # An exponential race: the least -log(u) / weight wins with chances as the weights.
-        draw = unit(mixed(key ^ mixed(view.backend[edge])))
-        value = view.parameter[edge, 0] / -math.log1p(-draw) if draw > 0.0 else np.inf
+        value = place_in_order(key, view.backend[edge], view.parameter[edge, 0])
         if value > longest:
             best, longest = edge, value
     return best  # type: ignore[no-any-return]

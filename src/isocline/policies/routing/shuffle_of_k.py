@@ -19,7 +19,6 @@ from isocline.errors import PolicyError
 from isocline.policies.routing.bounded_hash import mixed
 from isocline.policies.routing.contract import (
     CHOOSE,
-    MODEL,
     FloatArray,
     RoutingPolicy,
     Setting,
@@ -27,16 +26,13 @@ from isocline.policies.routing.contract import (
     no_table,
 )
 from isocline.policies.routing.picks import challenge
-from isocline.randomness.draws import bits
+from isocline.policies.routing.rendezvous import key_of_model
 
 
 @value_as(CHOOSE)
 def fewest_of_shard(candidates: Any, view: View, now: float, rng: Any) -> int:  # noqa: ARG001
     """Of the first k candidates in the order of the model, the one with the fewest jobs."""
-    if view.job.shape[0] > 0 and view.job[MODEL] >= 0.0:
-        key = mixed(int(view.job[MODEL]))
-    else:
-        key = bits(rng)
+    key = key_of_model(view, rng)
     best, fewest, tied = candidates[0], np.inf, 0
     above, is_first = uint64(0), True
     for _ in range(min(int(view.option[0]), candidates.size)):
