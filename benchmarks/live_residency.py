@@ -29,8 +29,9 @@ from isocline.emulator.settings import Settings
 from isocline.gateway.core.actions import Action, Close, Reject, Send
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.cache_homes import uniform
+from isocline.gateway.core.model_memory import ModelCall
 from isocline.gateway.core.request import Profile
-from isocline.gateway.core.residency import KnownModel, ModelCall, ResidencySetting
+from isocline.gateway.core.residency import KnownModel, ResidencySetting
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.residency import Model
 from isocline.policies.parse import parse

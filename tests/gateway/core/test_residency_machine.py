@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from isocline.gateway.core.actions import Action, Cause, Close, Hold, Reject, Send
-from isocline.gateway.core.residency import ModelCall
+from isocline.gateway.core.model_memory import ModelCall
 from isocline.model.serving_settings import HoldingRule, RetryRule
 from tests.gateway.core.residencies import asks, entry, residency_core
 

@@ -9,14 +9,9 @@ before its backend had finished it.
 from typing import final
 
 from isocline.gateway.core.actions import TOO_MANY_REQUESTS, Cause
-from isocline.gateway.core.availability import Availability
-from isocline.gateway.core.backend_load import Workloads
-from isocline.gateway.core.curve_feedback import CurveFeedback
-from isocline.gateway.core.prompts import Prompts
+from isocline.gateway.core.parts import Parts
 from isocline.gateway.core.request import Request
 from isocline.gateway.core.request_cost import Usage
-from isocline.gateway.core.tenants import Tenants
-from isocline.model.serving_settings import RefusalRule
 
 # A backend's own failures, as Envoy's consecutive_gateway_failure counts them. Any other status is
 # an orderly answer to this request, whose fault it may be: llama-server answers 500 to some
@@ -46,23 +41,14 @@ class AttemptEnds:
             Retry-After. Those whose requests were then sent elsewhere count, too.
     """
 
-    def __init__(
-        self,
-        workloads: Workloads,
-        availability: Availability,
-        feedback: CurveFeedback | None,
-        tenants: Tenants,
-        prompts: Prompts | None,
-        rule: RefusalRule,
-        backends: int,
-    ):
+    def __init__(self, parts: Parts, backends: int):
         self.refusals: list[dict[int, int]] = [{} for _ in range(backends)]
-        self._workloads = workloads
-        self._availability = availability
-        self._feedback = feedback
-        self._tenants = tenants
-        self._prompts = prompts
-        self._rule = rule
+        self._workloads = parts.workloads
+        self._availability = parts.availability
+        self._feedback = parts.feedback
+        self._tenants = parts.tenants
+        self._prompts = parts.prompts
+        self._rule = parts.rules.refusals
 
     def served(
         self, request: Request, now: float, latency_known: bool, usage: Usage | None

@@ -5,10 +5,10 @@
     for action in core.finished(request, now): ...  # held requests that may go now
 
 It owns N, the workload of each backend as this frontend knows it (`workload`), filters each
-frontend's backends by health, drain, ejection and limits (`candidates`), and calls the policy's
-compiled function exactly as the simulator does. Times are seconds of any one clock that does not go
-back. Frontends and backends are numbered as in the graph, requests by the core. A number that is
-not in flight is a KeyError: the caller's mistake, not a client's.
+frontend's backends by health, drain, ejection and limits (`candidates`), and places each request
+by the policy's compiled function, exactly as the simulator does (`placement`). Times are seconds of
+any one clock that does not go back. Frontends and backends are numbered as in the graph, requests
+by the core. A number that is not in flight is a KeyError: the caller's mistake, not a client's.
 
 A request that a full backend refuses (429, or 503 with Retry-After) goes to another one where that
 is safe; `attempt_ends` has what each end of an attempt means for backend and curves.
@@ -28,21 +28,17 @@ from isocline.gateway.core.attempt_ends import AttemptEnds
 from isocline.gateway.core.availability import Availability
 from isocline.gateway.core.backend_load import Workloads
 from isocline.gateway.core.cache_index import CacheEvent
-from isocline.gateway.core.candidates import Open, peak_of
+from isocline.gateway.core.candidates import peak_of
 from isocline.gateway.core.curve_feedback import CurveFeedback
-from isocline.gateway.core.notices import OF_POLICY, Notice
+from isocline.gateway.core.model_memory import ModelCall
+from isocline.gateway.core.notices import Notice
+from isocline.gateway.core.parts import Parts
+from isocline.gateway.core.placement import Placement
 from isocline.gateway.core.policy_runtime import PolicyRuntime
 from isocline.gateway.core.prompts import Prompt, Prompts
 from isocline.gateway.core.request import AT_FRONTEND, PLAIN, Profile, Request
 from isocline.gateway.core.request_cost import Usage
-from isocline.gateway.core.residency import (
-    GoTo,
-    ModelCall,
-    Refuse,
-    Residency,
-    ResidencySetting,
-    Wait,
-)
+from isocline.gateway.core.residency import Residency, ResidencySetting
 from isocline.gateway.core.retry_budget import RetryBudget
 from isocline.gateway.core.tenants import Tenants
 from isocline.gateway.core.waiting_queue import WaitingQueue
@@ -52,7 +48,6 @@ from isocline.policies.routing.contract import HOLD, RoutingPolicy, Setting
 from isocline.randomness.draws import Stream
 
 REFUSED = 400  # the least status of a refusal
-FAILED = HOLD - 1  # in place of an edge: the policy raised, or returned something else
 
 
 @final
@@ -80,7 +75,6 @@ class Core:
         self.prompts = prompts
         if prompts is not None:
             runtime.show_jobs(prompts.work, prompts.job, prompts.tokens)
-        self.residency = None if residency is None else Residency(residency, runtime.jobs_and_rate)
         self.workloads = Workloads(runtime.view.workload, self.rules.oldest_report)
         self.availability = Availability(setting.graph, runtime.curves, self.workloads, self.rules)
         self.tenants = Tenants(self.rules.sharing)
@@ -88,24 +82,34 @@ class Core:
         self.budget = RetryBudget(self.rules.retries)
         self.feedback = feedback
         self.arrivals = 0  # requests ever
-        self.policy_error: PolicyError | None = None  # the last one, of a user's policy
-        self._rng = rng
-        self._sink = setting.graph.sink.tolist()
         self._frontends_of = self.availability.candidates.frontends_of
-        self._share_limits = self.availability.candidates.share_limits
-        self._requests: dict[int, Request] = {}
-        self._ends = AttemptEnds(
+        parts = Parts(
+            self.rules,
+            runtime,
             self.workloads,
             self.availability,
-            feedback,
             self.tenants,
+            self.waiting_queue,
+            feedback,
             prompts,
-            self.rules.refusals,
-            setting.graph.sinks,
         )
+        self._ends = AttemptEnds(parts, setting.graph.sinks)
         self.refusals = self._ends.refusals
+        models = None if residency is None else Residency(residency, runtime.jobs_and_rate)
+        self._placement = Placement(parts, self._ends, rng, models)
+        self._requests = self._placement.requests
         if feedback:
             self.curves_changed(feedback.curves(), -math.inf)
+
+    @property
+    def residency(self) -> Residency | None:
+        """Models that backends hold; None: each has all."""
+        return self._placement.residency
+
+    @property
+    def policy_error(self) -> PolicyError | None:
+        """The last error of a user's policy."""
+        return self._placement.policy_error
 
     # Events of requests
 
@@ -118,8 +122,8 @@ class Core:
         request.tried = profile.avoided
         self._requests[request.number] = request
         if self.waiting_queue.total and self.waiting_queue.waiting(frontend):
-            return self._hold(request, now)
-        return self._route(request, now)
+            return self._placement.hold(request, now)
+        return self._placement.route(request, now)
 
     def release(self, frontends: Iterable[int]) -> list[Request]:
         """Forget the requests held at these frontends that were not sent yet, and return them.
@@ -156,8 +160,8 @@ class Core:
         request.model = profile.model
         self._requests[request.number] = request
         if self.waiting_queue.total and self.waiting_queue.waiting(frontend):
-            return self._hold(request, now)
-        return self._route(request, now)
+            return self._placement.hold(request, now)
+        return self._placement.route(request, now)
 
     def finished(
         self,
@@ -182,10 +186,10 @@ class Core:
                 try:
                     self.policy_runtime.observe(done.edge, now - done.sent, now)
                 except PolicyError as error:
-                    self._policy_failed(error)
+                    self._placement.policy_failed(error)
         else:
             self._ends.refused(done, now, status)
-        return self._offer(self._frontends_of[backend], now) if self.waiting_queue.total else []
+        return self._placement.offer_room(backend, now)
 
     def turned_away(
         self, request: int, now: float, status: int, retry_after: float | None, *, again: bool
@@ -213,13 +217,18 @@ class Core:
         edge = HOLD
         if again:
             candidates = self.availability.candidates
-            untried = candidates.untried(turned.frontend, tried, self._only_holders(turned))
-            edge = self._choose(turned, untried, now)
+            untried = candidates.untried(
+                turned.frontend, tried, self._placement.only_holders(turned)
+            )
+            edge = self._placement.choose(turned, untried, now)
         if edge < 0 or not self.budget.take(turned.attempt, now, self.arrivals):
             return []
         self._ends.unserved(turned, now)
         turned.tried, turned.turned_away = tried, False
-        return [self._send(turned, edge, now), *self._offer(self._frontends_of[backend], now)]
+        return [
+            self._placement.send(turned, edge, now),
+            *self._placement.offer_room(backend, now),
+        ]
 
     def model_missing(self, request: int, now: float, *, again: bool) -> list[Action]:
         """Handle a response that says that the backend does not have the request's model.
@@ -237,7 +246,10 @@ class Core:
         self._ends.unserved(failed, now)
         failed.tried += (backend,)
         failed.backend = AT_FRONTEND
-        return [self._route(failed, now), *self._offer(self._frontends_of[backend], now)]
+        return [
+            self._placement.route(failed, now),
+            *self._placement.offer_room(backend, now),
+        ]
 
     def failed(
         self,
@@ -266,11 +278,11 @@ class Core:
         if safe and self.budget.take(failed.attempt, now, self.arrivals):
             failed.tried += (backend,)
             failed.backend = AT_FRONTEND
-            outcome: Action = self._route(failed, now)
+            outcome: Action = self._placement.route(failed, now)
         else:
             del self._requests[request]
             outcome = rejections.failed(failed, cause, started)
-        return [outcome, *self._offer(self._frontends_of[backend], now)]
+        return [outcome, *self._placement.offer_room(backend, now)]
 
     def sent_on(self, request: int, backend: int, now: float) -> list[Action]:
         """Handle that a data plane has sent a request on to another backend of its frontend.
@@ -284,8 +296,8 @@ class Core:
         left = moved.backend
         self._ends.failed(moved, now, Cause.RESET)
         moved.tried += (left,)
-        self._send(moved, edge, now)
-        return self._offer(self._frontends_of[left], now)
+        self._placement.send(moved, edge, now)
+        return self._placement.offer_room(left, now)
 
     def cancelled(self, request: int, now: float) -> list[Action]:
         """Forget a request whose client has gone, wherever it was."""
@@ -297,7 +309,7 @@ class Core:
             self.waiting_queue.take(gone)
             return []
         self._ends.undone(gone, now)
-        return self._offer(self._frontends_of[gone.backend], now)
+        return self._placement.offer_room(gone.backend, now)
 
     # Events of backends
 
@@ -308,30 +320,30 @@ class Core:
         self._ends.pass_time(backend, now)
         if not self.workloads.reported(backend, jobs, now if measured is None else measured):
             return []
-        return self._offer_at([backend], now)
+        return self._placement.offer_at([backend], now)
 
     def carried_over(self, backend: int, now: float, jobs: int) -> list[Action]:
         """Record jobs of the core before a reload, sent to a backend or finished there (-1)."""
         work = self.feedback.mean_work if self.feedback and jobs == -1 else 0.0
         self._ends.pass_time(backend, now, work)
         self.workloads.sent(backend, now, jobs)
-        return self._offer_at([backend], now)
+        return self._placement.offer_at([backend], now)
 
     def shared(self, backend: int, now: float, jobs: int) -> list[Action]:
         """Set the requests in flight of other workers of this router at a backend."""
         self._ends.pass_time(backend, now)
         self.workloads.shared(backend, now, jobs)
-        return self._offer_at([backend], now)
+        return self._placement.offer_at([backend], now)
 
     def backend_up(self, backend: int, now: float) -> list[Action]:
         """Mark a backend as up; one that is draining stays so."""
-        return self._offer_at(self.availability.up(backend, now), now)
+        return self._placement.offer_at(self.availability.up(backend, now), now)
 
     def backend_down(self, backend: int, now: float) -> list[Action]:
         """Mark a backend as down; the caller fails the requests in flight."""
         if self.prompts is not None:
             self.prompts.lost(backend)  # a server that starts again has none
-        offered = self._offer_at(self.availability.down(backend, now), now)
+        offered = self._placement.offer_at(self.availability.down(backend, now), now)
         return [*offered, *self.models_lost(backend, now)]
 
     def cache_changed(
@@ -354,36 +366,36 @@ class Core:
         if self.residency is None:
             return []
         released = self.residency.told(backend, names, asked, now, complete=complete)
-        return self._resume(backend, *released, now)
+        return self._placement.resume(backend, *released, now)
 
     def models_lost(self, backend: int, now: float) -> list[Action]:
         """Record that a backend has lost its models, as it is down, or gone."""
         if self.residency is None:
             return []
-        return self._resume(backend, *self.residency.lost(backend, now), now)
+        return self._placement.resume(backend, *self.residency.lost(backend, now), now)
 
     def models_unmanaged(self, now: float) -> list[Action]:
         """Regard all backends as alike from now on: nobody loads models any longer."""
-        residency, self.residency = self.residency, None
+        residency, self._placement.residency = self.residency, None
         actions: list[Action] = []
         for number in residency.release_all() if residency else []:
             request = self._requests[number]
             request.waits_at = AT_FRONTEND
-            actions.append(self._route(request, now))
+            actions.append(self._placement.route(request, now))
         return actions
 
     def call_ended(self, backend: int, call: ModelCall, now: float) -> list[Action]:
         """Record that a backend has loaded or unloaded a model."""
         if self.residency is None:
             return []
-        return self._resume(backend, *self.residency.ended(backend, call, now), now)
+        return self._placement.resume(backend, *self.residency.ended(backend, call, now), now)
 
     def call_failed(self, backend: int, call: ModelCall, now: float, unknown: bool) -> list[Action]:
         """Record that a backend has not; `unknown`: perhaps it has, as it did not answer."""
         if self.residency is None:
             return []
         released = self.residency.failed(backend, call, now, unknown=unknown)
-        return self._resume(backend, *released, now)
+        return self._placement.resume(backend, *released, now)
 
     def take_calls(self, now: float) -> list[tuple[int, ModelCall]]:
         """Return the calls to backends that begin now, with the backend of each."""
@@ -391,21 +403,21 @@ class Core:
 
     def backend_drain(self, backend: int, now: float) -> list[Action]:
         """Stop sending requests to a backend; `in_flight` tells when it has none left."""
-        return self._offer_at(self.availability.drain(backend, now), now)
+        return self._placement.offer_at(self.availability.drain(backend, now), now)
 
     def backend_undrain(self, backend: int, now: float) -> list[Action]:
         """End the drain of a backend."""
-        return self._offer_at(self.availability.undrain(backend, now), now)
+        return self._placement.offer_at(self.availability.undrain(backend, now), now)
 
     def weight_changed(self, backend: int, weight: float, now: float) -> list[Action]:
         """Count a backend as `weight` machines of its kind, see `PolicyRuntime.weigh`."""
         self.policy_runtime.weigh(backend, weight)
-        return self._offer_at([backend], now)
+        return self._placement.offer_at([backend], now)
 
     def share_changed(self, backend: int, share: float, now: float) -> list[Action]:
         """Send a backend at most this share of each frontend's requests; 1: no limit."""
         self.availability.candidates.limit_share(backend, share)
-        return self._offer_at([backend], now)
+        return self._placement.offer_at([backend], now)
 
     def curves_changed(self, curves: Mapping[int, Curve], now: float) -> list[Action]:
         """Replace the service curves of some backends, jobs/s."""
@@ -415,7 +427,7 @@ class Core:
         for backend, curve in curves.items():
             peak = self.feedback.peak(backend) if self.feedback else peak_of(curve)
             self.availability.limits.change(backend, peak)
-        return self._offer_at(list(curves), now)
+        return self._placement.offer_at(list(curves), now)
 
     # Time
 
@@ -426,7 +438,9 @@ class Core:
             del self._requests[request.number]
             wait = self.waiting_queue.wait(request.frontend, now)
             actions.append(rejections.overdue(request, now, wait))
-        actions += self._offer_at([*self.availability.tick(now), *self.workloads.expire(now)], now)
+        actions += self._placement.offer_at(
+            [*self.availability.tick(now), *self.workloads.expire(now)], now
+        )
         if self.feedback and self.feedback.next_fit <= now:
             actions += self.curves_changed(self.feedback.fit(now, self.workloads), now)
             self.availability.notices += self.feedback.take_notices()
@@ -463,189 +477,5 @@ class Core:
     def explain(
         self, frontend: int, prompt: Prompt | None = None, only: frozenset[int] | None = None
     ) -> list[tuple[int, int, float]]:
-        """Return number, jobs and score of each open backend, of `only`; the least score wins.
-
-        Where scores are prices of work, they are multiplied by that of a request with this prompt.
-        """
-        candidates = self.availability.candidates.of(frontend, (), only)
-        scores = self.policy_runtime.explained(candidates.backends)
-        if self.prompts is None or not self.policy_runtime.prices_work:
-            return scores
-        self.prompts.weigh_ahead(frontend, prompt, candidates)
-        work = [self.prompts.work_by(edge) for edge in candidates.numbers]
-        return [(b, jobs, score * w) for (b, jobs, score), w in zip(scores, work, strict=True)]
-
-    # Steps
-
-    def _route(self, request: Request, now: float) -> Send | Hold | Reject:
-        edge = self._edge(request, now)
-        if isinstance(edge, Wait):
-            return self._park(request, edge.backend, now)
-        if isinstance(edge, Refuse):
-            del self._requests[request.number]
-            return rejections.not_loaded(request, edge.wait)
-        if edge >= 0:
-            return self._send(request, edge, now)
-        if edge == HOLD:
-            return self._hold(request, now)
-        del self._requests[request.number]
-        return rejections.policy_failed(request)
-
-    def _edge(self, request: Request, now: float) -> int | Wait | Refuse:
-        """Return an open edge as `_choose`, to a backend that has the request's model."""
-        all_open = self.availability.candidates
-        candidates = all_open.of(request.frontend, request.tried, request.only)
-        if self.residency is not None and request.model and candidates.backends:
-            work = self._work(request, candidates)
-            decision = self.residency.decide(
-                request.model, candidates.backends, work, now, counts=not request.waited
-            )
-            if isinstance(decision, GoTo):
-                candidates = all_open.within(request.frontend, candidates, decision.backends)
-            elif decision is not None:
-                return decision
-        return self._choose(request, candidates, now)
-
-    def _work(self, request: Request, candidates: Open) -> list[float]:
-        """Work of a request at each candidate, in mean requests."""
-        if self.prompts is None:
-            return [1.0] * len(candidates.numbers)
-        self.prompts.weigh_ahead(request.frontend, request.prompt, candidates)
-        return [self.prompts.work_by(edge) for edge in candidates.numbers]
-
-    def _only_holders(self, request: Request) -> frozenset[int] | None:
-        """Backends that a request may go to without a load; None: all."""
-        holders = None
-        if self.residency is not None and request.model:
-            holders = self.residency.holders(request.model)
-        if holders is None or request.only is None:
-            return holders if request.only is None else request.only
-        return holders & request.only
-
-    def _park(self, request: Request, backend: int, now: float) -> Hold | Reject:
-        """Let a request wait for its model to be loaded at a backend, if there is room."""
-        assert self.residency is not None
-        waiting = self.residency.parked(backend, request.model)
-        if waiting >= max(self.rules.holding.most, 1):
-            del self._requests[request.number]
-            wait = self.residency.remaining(backend, request.model, now)
-            return rejections.load_awaited(request, waiting, wait)
-        self.residency.park(backend, request.model, request.number)
-        request.waits_at = backend
-        return Hold(request.number, math.inf)
-
-    def _resume(self, backend: int, released: list[int], there: bool, now: float) -> list[Action]:
-        """Route requests that have waited for a load, which their model is `there` after or not."""
-        actions: list[Action] = []
-        for number in released:
-            request = self._requests[number]
-            request.waits_at, request.waited = AT_FRONTEND, True
-            if not there:
-                request.failed_loads += 1
-                request.tried += (backend,)
-                if request.failed_loads >= self.rules.retries.attempts:
-                    del self._requests[number]
-                    actions.append(rejections.not_loaded(request, self.availability.wait(now)))
-                    continue
-            actions.append(self._route(request, now))
-        return [*actions, *self._offer_at([backend], now)]
-
-    def _choose(self, request: Request, candidates: Open, now: float) -> int:
-        """Return an open edge by the policy; HOLD if it wants none, or there is none.
-
-        FAILED if the policy raises, or returns something else: a router outlives a request that its
-        policy cannot place.
-        """
-        edges, low, high = candidates.edges, candidates.low, candidates.high
-        if not candidates.backends:
-            return HOLD
-        if self.prompts is not None:
-            self.prompts.weigh(request.frontend, request.prompt, candidates)
-        try:
-            edge = self.policy_runtime.choose(edges, self.policy_runtime.view, now, self._rng)
-            if edge != HOLD and not low <= edge <= high:
-                raise self.policy_runtime.misplaced()
-        except PolicyError as error:
-            self._policy_failed(error)
-            return FAILED
-        return edge
-
-    def _policy_failed(self, error: PolicyError) -> None:
-        """Keep the error, with a notice unless the last one was the same."""
-        if str(error) != str(self.policy_error):
-            self.availability.notices.append(Notice(OF_POLICY, str(error), True, "policy.failed"))
-        self.policy_error = error
-
-    def _send(self, request: Request, edge: int, now: float) -> Send:
-        backend = self._sink[edge]
-        if self.feedback:
-            self._ends.pass_time(backend, now)
-            request.events = self.feedback.count
-        request.edge, request.backend, request.sent = edge, backend, now
-        request.attempt += 1
-        self.workloads.sent(backend, now)
-        self.availability.count(backend)
-        if self._share_limits[request.frontend] is not None:
-            self.availability.candidates.sent(request.frontend, edge)
-        if self.prompts is not None:
-            request.prompt_at = self.prompts.sent(request.prompt, edge, backend)
-        if self.residency is not None:
-            request.copy = self.residency.sent(backend, request.model, now)
-        if request.attempt == 1:
-            self.tenants.charge(request.tenant)
-        self.policy_runtime.reserve(self.workloads.shown[backend])
-        return Send(request.number, backend, request.attempt)
-
-    def _hold(self, request: Request, now: float) -> Hold | Reject:
-        """Hold a request that cannot be sent now, if a backend may come and the queue has room."""
-        rule, frontend = self.rules.holding, request.frontend
-        waiting = self.waiting_queue.waiting(frontend)
-        candidates = self.availability.candidates
-        if not candidates.any_usable(frontend, request.only):
-            del self._requests[request.number]
-            has_any, wait = bool(candidates.backends_of(frontend)), self.availability.wait(now)
-            return rejections.none_up(request, wait, has_any=has_any)
-        displaced: Reject | None = None
-        if waiting >= rule.most:
-            last = self.waiting_queue.least_urgent(request) if waiting else request
-            wait = self.waiting_queue.wait(frontend, now)
-            del self._requests[last.number]
-            displaced = rejections.queue_full(last, waiting, wait)
-            if last is request:
-                return displaced
-            self.waiting_queue.take(last)
-        request.deadline = min(now + rule.seconds, request.latest)
-        self.waiting_queue.put(request, ahead=bool(request.tried))
-        return Hold(request.number, request.deadline, displaced)
-
-    def _offer_at(self, backends: list[int], now: float) -> list[Action]:
-        """Offer held requests to these backends, which may have room now."""
-        for backend in backends:
-            self.availability.count(backend)
-        if not self.waiting_queue.total:
-            return []
-        return self._offer({f for b in backends for f in self._frontends_of[b]}, now)
-
-    def _offer(self, frontends: Iterable[int], now: float) -> list[Action]:
-        """Send the requests held at these frontends as far as possible, in the queue's order."""
-        actions: list[Action] = []
-        refused: set[int] = set()
-        while self.waiting_queue.total:
-            frontend = self.waiting_queue.next_frontend(frontends, refused)
-            if frontend < 0:
-                break
-            request = self.waiting_queue.first(frontend)
-            edge = self._edge(request, now)
-            if isinstance(edge, Wait):
-                self.waiting_queue.take(request)
-                actions.append(self._park(request, edge.backend, now))
-            elif isinstance(edge, Refuse):
-                self.waiting_queue.take(request)
-                del self._requests[request.number]
-                actions.append(rejections.not_loaded(request, edge.wait))
-            elif edge < 0:
-                refused.add(frontend)
-            else:
-                self.waiting_queue.take(request)
-                actions.append(self._send(request, edge, now))
-        return actions
+        """Return what the policy says of each open backend, see `Placement.explain`."""
+        return self._placement.explain(frontend, prompt, only)

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+from isocline.gateway.core.model_memory import Copy
 from isocline.gateway.core.prompts import Prompt, PromptAtBackend
-from isocline.gateway.core.residency import Copy
 from isocline.gateway.core.tenants import Tenant
 
 AT_FRONTEND = -1  # in place of a backend

@@ -10,7 +10,7 @@ from isocline.gateway.config import ProxySettings
 from isocline.gateway.core.candidates import NO_LIMIT
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.curve_feedback import CurveFeedback
-from isocline.gateway.core.residency import State
+from isocline.gateway.core.model_memory import State
 from isocline.gateway.metrics.snapshot import (
     BackendSnapshot,
     FrontendSnapshot,

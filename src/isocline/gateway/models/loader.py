@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Any, Protocol, final
 from urllib.parse import quote
 
-from isocline.gateway.core.residency import ModelCall
+from isocline.gateway.core.model_memory import ModelCall
 from isocline.gateway.health_checks.probe import Answer, NoAnswerError
 from isocline.gateway.health_checks.results import Count
 from isocline.gateway.load_reports.adapters import adapters_in

@@ -13,9 +13,9 @@ from isocline.gateway.config import BackendAddress, ProxySettings
 from isocline.gateway.core.actions import Action, Cause, Close, Reject, Send
 from isocline.gateway.core.core import Core
 from isocline.gateway.core.key_limits import Buckets, OwnBuckets
+from isocline.gateway.core.model_memory import ModelCall
 from isocline.gateway.core.request import PLAIN, Profile, Request
 from isocline.gateway.core.request_cost import Usage
-from isocline.gateway.core.residency import ModelCall
 from isocline.gateway.http.forwarded import Forwarded
 from isocline.gateway.http.grammar import BadMessageError
 from isocline.gateway.http.request_head import RequestHead

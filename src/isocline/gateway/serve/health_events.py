@@ -6,7 +6,7 @@ from typing import final
 
 from isocline.gateway.core.actions import Action
 from isocline.gateway.core.core import Core
-from isocline.gateway.core.residency import ModelCall
+from isocline.gateway.core.model_memory import ModelCall
 from isocline.gateway.serve.data_plane import Bridge
 from isocline.gateway.serve.log import LOG
 from isocline.structured_log import event
