@@ -40,7 +40,9 @@ LIVE := tests/live tests/report/pages/test_in_chromium.py \
 	tests/planes/envoy/test_live_envoy.py tests/planes/envoy/test_in_envoy.py \
 	tests/planes/envoy/test_protocols.py tests/planes/picker/test_envoy.py \
 	tests/dispatch/engines/processes tests/dispatch/test_scheduler_processes.py \
-	tests/dispatch/test_real_work.py
+	tests/dispatch/test_real_work.py tests/cli/test_run_verb.py tests/sweep/test_faults.py \
+	tests/deploy/test_real_prometheus.py tests/deploy/test_config_map.py tests/deploy/test_image.py \
+	tests/test_extras.py tests/test_no_skips.py
 # The papers' figures and claims that take long runs, and pictures that a reader can read.
 FIGURES := $(wildcard tests/report/test_reproduce*.py) tests/report/test_arena.py tests/studies \
 	tests/report/test_layout.py tests/report/test_awkward_pictures.py \

@@ -43,7 +43,7 @@ def test_path_of_random_systems_is_the_limit_of_explicit_euler() -> None:
         assert np.abs(path.workloads - naive).max() < 5 * rates * 5.0 / steps
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=SEEDS)
 def test_rest_is_the_plan_from_any_start(seed: int) -> None:
     """Lemma 4 and Theorem 2, on 20 random systems: the same workloads to 1e-6.
@@ -124,7 +124,7 @@ def test_estimated_error_covers_the_true_one() -> None:
         assert (off <= rough.error + true.error).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=SEEDS)
 def test_jobs_are_conserved_and_flows_balance(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -142,7 +142,7 @@ def test_jobs_are_conserved_and_flows_balance(seed: int) -> None:
         assert np.abs(inflow - rates).sum() == pytest.approx(speed, abs=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=SEEDS)
 def test_drift_is_the_derivative_of_the_path(seed: int) -> None:
     rng = np.random.default_rng(seed)
