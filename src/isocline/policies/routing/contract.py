@@ -166,6 +166,15 @@ class RoutingPolicy(ABC):
         option = self.option()
         return self.reads_tokens or bool(option.size > 1 and option[1] == 1.0)  # as in `picks`
 
+    @property
+    def sample(self) -> int:
+        """How many candidates a decision draws, each once, to take the least by the table alone.
+
+        Ties are broken at random. 0: another rule. The refined mean field has the means of such
+        policies.
+        """
+        return 0
+
     def shares(self, setting: Setting) -> FloatArray | None:  # noqa: ARG002
         """(E,) float64, long-run share of its frontend's jobs on each edge, if none changes it.
 

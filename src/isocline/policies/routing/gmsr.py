@@ -66,6 +66,10 @@ class Gmsr(RoutingPolicy):
     def memory(self, setting: Setting) -> FloatArray:
         return np.zeros((1, LARGEST_SAMPLE)) if self.d else super().memory(setting)
 
+    @property
+    def sample(self) -> int:
+        return self.d if self.ties == "random" else 0
+
     def functions(self) -> tuple[Any, Any]:
         sampled = least_of_short_sample if self.d in (2, 3) else least_of_sample
         return (sampled if self.d else least), observe_nothing

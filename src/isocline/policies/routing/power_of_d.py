@@ -165,7 +165,11 @@ class PowerOfD(RoutingPolicy):
         rest = np.array([self.d, self.replacement], dtype=np.float64)
         return np.concatenate((rules(self.name, self.ties), rest))
 
-    def functions(self) -> tuple[Any, Any]:
+    @property
+    def sample(self) -> int:
         plain = self.ties == "random" and self.count == "all" and not self.replacement
-        quick = {2: shorter_of_two, 3: shortest_of_three} if plain else {}
-        return quick.get(self.d, least_of_sample), observe_nothing
+        return self.d if plain else 0
+
+    def functions(self) -> tuple[Any, Any]:
+        quick = {2: shorter_of_two, 3: shortest_of_three}
+        return quick.get(self.sample, least_of_sample), observe_nothing

@@ -26,7 +26,8 @@ _SHORT, _LONG = 12, 28  # letters of a policy's name, in a table of 120 columns
 def comparison_report(comparison: Comparison) -> RenderableType:
     """Report of `isocline simulate`: the policies and the conditions."""
     said = [Text(line, style="red") for line in warnings(comparison)]
-    return Group(policies_table(comparison), Text(), *said, small(conditions(comparison)))
+    checks = [small(line) for line in mean_field_lines(comparison)]
+    return Group(policies_table(comparison), Text(), *said, small(conditions(comparison)), *checks)
 
 
 def sweep_report(sweep: Sweep) -> RenderableType:
@@ -127,6 +128,23 @@ def warnings(comparison: Comparison) -> list[str]:
         replays=replays(comparison),
         unserved={p.policy: p.abandoned.value for p in comparison.policies if p.abandoned},
     )
+
+
+def mean_field_lines(comparison: Comparison) -> list[str]:
+    """Sentences with the mean latencies that theory has, beside the simulated ones."""
+    found = []
+    for p in comparison.policies:
+        if p.mean_field is None or p.mean_latency is None:
+            continue
+        if not p.mean_field.is_close:
+            found.append(f"{p.policy}: too few backends at this load")
+            continue
+        scale, unit = time_unit([p.mean_latency.value])
+        mean = number(p.mean_field.mean_latency / scale, 5)
+        off = 100.0 * (p.mean_latency.value / p.mean_field.mean_latency - 1.0)
+        term = number(100.0 * p.mean_field.last_term / p.mean_field.mean_latency, 2)
+        found.append(f"{p.policy} {mean} {unit}, simulated {off:+.2f} % (last term {term} %)")
+    return [f"Refined mean field, without simulation: {'; '.join(found)}."] if found else []
 
 
 def _at(backends: Sequence[str]) -> str:

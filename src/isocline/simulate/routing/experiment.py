@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Event
 from typing import final
@@ -18,6 +18,7 @@ from isocline.simulate.common.steady_state import Verdict, require_arrivals, ver
 from isocline.simulate.routing.engines import RoutingRun
 from isocline.simulate.routing.estimates import relative_work, summary, unstable
 from isocline.simulate.routing.lower_bound import Bound, least_job_seconds, least_with_hindsight
+from isocline.simulate.routing.mean_field_check import mean_field_check
 from isocline.simulate.routing.prepare import Prepared
 from isocline.simulate.routing.replicate import Replication, rehearse, replicate
 from isocline.simulate.routing.results import Comparison, PolicyResult
@@ -95,8 +96,23 @@ class RoutingExperiment(Experiment[RunSettings, RoutingRun, Replication, Compari
             else:
                 reps = kept.get(name, [])
                 result = unstable(name, reps, names, self.overloaded[name], settings.scale)
+            if result.status == "stable" and self._has_one_law:
+                check = mean_field_check(prepared, self.policies[name])
+                result = replace(result, mean_field=check)
             results.append(result)
         return self._comparison(work, tuple(results), verdict, bound)
+
+    @property
+    def _has_one_law(self) -> bool:
+        """Whether rates, curves and clock are those of the system from beginning to end."""
+        settings = self.settings
+        return (
+            self.scene.steady
+            and self.scene.fleet is None
+            and not settings.slowdowns
+            and not settings.interrupted
+            and settings.slots is None
+        )
 
     def _beyond(self, part: Measured[Replication]) -> Sequence[str]:
         """Backends that are the first with too much, where more comes than all can serve.

@@ -15,6 +15,7 @@ from isocline.simulate.common.results import (
 )
 from isocline.simulate.routing.cache_knowledge import CacheKnowledge
 from isocline.simulate.routing.delay import Delay
+from isocline.simulate.routing.mean_field_check import MeanFieldCheck
 
 
 @final
@@ -41,6 +42,7 @@ class PolicyResult(PolicyFigures):
     cold: Estimate | None = None
     loads: Estimate | None = None
     evictions: Estimate | None = None
+    mean_field: MeanFieldCheck | None = None  # the mean without simulation, where theory has it
 
     def to_dict(self) -> dict[str, Any]:
         row: dict[str, Any] = {"policy": self.policy, "status": self.status}
@@ -48,7 +50,9 @@ class PolicyResult(PolicyFigures):
         row |= estimates(self, means if self.difference is None else (*means, "difference"))
         row |= estimates(self, ("abandoned", "late", "goodput", "relative_work", "hit_rate"))
         row |= estimates(self, ("cold", "loads", "evictions"))
-        return row | {"lost": self.lost, "resent": self.resent} | self._counts()
+        check = None if self.mean_field is None else asdict(self.mean_field)
+        rest = {"lost": self.lost, "resent": self.resent, "mean_field": check}
+        return row | rest | self._counts()
 
 
 @final
