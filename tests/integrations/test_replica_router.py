@@ -1,15 +1,15 @@
 """The router of replicas: the core's decisions, by names, for replicas that come and go."""
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
-from typing import Any, final
+from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from isocline.errors import PolicyError
 from isocline.gateway.core.prompts import BLOCK_LENGTH, Prompt
-from isocline.gateway.replay import driven, driven_by, policy_stream, recorded
+from isocline.gateway.replay import driven, recorded
 from isocline.integrations.replica_router import Replica, ReplicaRouter, warm
 from isocline.integrations.router_settings import read_settings
 from isocline.model.curves import HyperbolicCurve, KneeCurve, TableCurve
@@ -17,6 +17,7 @@ from isocline.policies.parse import parse
 from isocline.randomness.draws import stream
 from isocline.simulate.routing.prepare import prepare
 from tests.builders import fleet
+from tests.integrations import replaying as replicas
 
 FAST, SLOW = HyperbolicCurve(400.0, 12.0), HyperbolicCurve(6.0, 5.0)
 CACHE = {"tokens": 100_000, "prefill": 1.0, "output": 100.0}
@@ -40,26 +41,6 @@ def end(made: ReplicaRouter, key: Hashable, replica: str, now: float) -> None:
 # One core
 
 
-@final
-class Driven:
-    """A router of replicas, as what a replay drives."""
-
-    def __init__(self, made: ReplicaRouter, names: Sequence[str]) -> None:
-        self._made, self._names, self._calls = made, list(names), 0
-
-    def arrived(self, now: float, frontend: int) -> tuple[int, Hashable]:
-        assert frontend == 0
-        self._calls += 1
-        name = ask(self._made, self._calls, now)
-        assert name is not None
-        return self._names.index(name), (self._calls, name)
-
-    def finished(self, job: Hashable, now: float) -> None:
-        assert isinstance(job, tuple)
-        key, name = job
-        end(self._made, key, name, now)
-
-
 def three_ways(policy: str, decisions: int, seed: int = 5) -> list[Any]:
     """Edges of the simulator's policy, of a bare core, and of the router, on the same events."""
     curves = [
@@ -69,13 +50,10 @@ def three_ways(policy: str, decisions: int, seed: int = 5) -> list[Any]:
         TableCurve(((1, 4.0), (8, 20.0), (30, 30.0))),
     ]
     prepared = prepare(fleet(curves, [123.5]))  # 0.95 of what they can serve
-    names = [f"b{i}" for i in range(len(curves))]
-    made = ReplicaRouter(read_settings({"policy": policy}), policy_stream(seed))
-    made.update([Replica(*it) for it in zip(names, curves, strict=True)], 0.0)
     return [
         recorded(prepared, parse(policy), decisions, seed),
         driven(prepared, parse(policy), decisions, seed),
-        driven_by(Driven(made, names), prepared, decisions, seed),
+        replicas.driven(prepared, policy, decisions, seed),
     ]
 
 
