@@ -147,6 +147,12 @@ def _run_picker(file: Path, overrides: "Overrides", _envoy: Path | None) -> None
     run(file, overrides, partial(_started, scheme="grpc"), partial(SingleWorker, plane=Picker))
 
 
+def _fit_envoy() -> "Fit":
+    from isocline.planes.envoy.support import fit
+
+    return fit
+
+
 def _fit_picker() -> "Fit":
     from isocline.planes.picker import fit
 
@@ -176,7 +182,7 @@ def _lacking_picker() -> "Collection[str]":
 
 _PLANES = {
     "built-in": _Plane(_run_built_in, lambda *_: ()),
-    "envoy": _Plane(_run_envoy, _check_envoy, _lacking_envoy),
+    "envoy": _Plane(_run_envoy, _check_envoy, _lacking_envoy, fit=_fit_envoy),
     "picker": _Plane(_run_picker, lambda *_: (), _lacking_picker, "grpc", _fit_picker),
 }
 

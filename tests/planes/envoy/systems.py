@@ -8,12 +8,13 @@ import yaml
 
 from isocline.gateway.serve.config import Overrides, Serving
 from isocline.gateway.serve.from_file import read
+from isocline.planes.envoy.support import fit
 
 CURVES = {
     "fast": {"type": "hyperbolic", "peak": 200.0, "half": 4.0},
     "slow": {"type": "hyperbolic", "peak": 40.0, "half": 2.0},
 }
-PLANE = Overrides(plane="envoy")
+PLANE = Overrides(plane="envoy", fit=fit)
 
 
 def backend(name: str, port: int, **more: Any) -> dict[str, Any]:

@@ -81,8 +81,9 @@ def serving_of(
     for each in checked:
         sources |= stamps_of(_files_of(each))  # stamps are taken before these are read
     overrides = overrides or Overrides()
-    serving, *tried = (_Reader(each, overrides.workers).serving() for each in checked)
-    serving = replace(_overridden(serving, overrides), sources=sources)
+    readers = (_Reader(each, overrides.workers) for each in checked)
+    serving, *tried = (_overridden(reader.serving(), overrides) for reader in readers)
+    serving = replace(serving, sources=sources)
     for each, its in zip(checked, (serving, *tried), strict=True):
         _require_authorities(each, its)
         if overrides.plane == "built-in":

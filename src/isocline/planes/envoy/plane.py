@@ -52,7 +52,7 @@ from isocline.planes.envoy.health import Health
 from isocline.planes.envoy.pricing import Pricing
 from isocline.planes.envoy.process import EnvoyError, EnvoyProcess
 from isocline.planes.envoy.statistics import Attempt, Checked, Event, Pipe
-from isocline.planes.envoy.support import require_supported, same_addresses
+from isocline.planes.envoy.support import same_addresses
 from isocline.structured_log import event
 
 _NAMES_PERIOD = 5.0  # s between two look-ups of backends' names
@@ -66,7 +66,7 @@ def run(path: Path, overrides: Overrides, binary: Path, started: Started) -> Non
 
     Args:
         path: System file.
-        overrides: Settings of the command line.
+        overrides: Settings of the command line, with `fit` of this plane.
         binary: Envoy's program.
         started: Called once requests are served.
 
@@ -75,7 +75,6 @@ def run(path: Path, overrides: Overrides, binary: Path, started: Started) -> Non
         KeyboardInterrupt: A second stop signal aborted requests.
     """
     file, serving, found = read_at_start(path, overrides)
-    require_supported(served(file.document, found), serving)
     log_notes(serving)
     rehearse(serving)
     allow_connections()
@@ -104,7 +103,6 @@ def check(path: Path, serving: Serving, found: Found, binary: Path) -> list[str]
         IsoclineError: Envoy cannot do it, or the program is no Envoy.
     """
     entries = served(opened(path).document, found)
-    require_supported(entries, serving)
     addresses, _ = resolved(serving.proxy.backends)
     same_addresses(entries, addresses)
     with tempfile.TemporaryDirectory(prefix="isocline-envoy-") as folder:
@@ -396,7 +394,6 @@ class _Plane:
         asked = await asyncio.to_thread(serving_of, file, self._fixed.overrides, found)
         asked.require_reloadable(self._asked)
         entries = served(file.document, found)
-        require_supported(entries, asked)
         serving = self._fixed.with_ports(asked)
         addresses = await self._look_up(serving)
         same_addresses(entries, addresses)

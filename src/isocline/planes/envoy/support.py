@@ -54,8 +54,8 @@ LACKING = frozenset(
 )
 
 
-def require_supported(served: Served, serving: Serving) -> None:
-    """Raise unless Envoy can do all that a file asks for.
+def fit(served: Served, serving: Serving) -> Serving:
+    """Settings as Envoy serves them, which are those of the file.
 
     Raises:
         SystemFileError: It cannot; the message names the line.
@@ -66,6 +66,7 @@ def require_supported(served: Served, serving: Serving) -> None:
         with served.document.blaming("serve", "policy"):
             require_prices(parse(serving.policy))
     require_prices(parse(serving.policy))
+    return serving
 
 
 def same_addresses(served: Served, addresses: dict[str, Address]) -> None:
