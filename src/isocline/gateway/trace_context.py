@@ -112,6 +112,7 @@ class Trace:
         state: Value of `tracestate`.
         secure: Whether the request came by TLS.
         agent: Value of User-Agent.
+        version: Version of HTTP; empty: it is not known.
         attempts: Attempts so far, if the request is recorded.
     """
 
@@ -124,6 +125,7 @@ class Trace:
         "span_id",
         "state",
         "trace_id",
+        "version",
     )
 
     def __init__(
@@ -136,6 +138,7 @@ class Trace:
         self.state = state
         self.secure = False
         self.agent = b""
+        self.version = "1.1"
         self.attempts: list[Attempt] = []
 
     @property

@@ -4,8 +4,9 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,6 +14,7 @@ import yaml
 
 from tests.deploy.promql import DEPLOY
 from tests.gateway.proxies import refusing_port
+from tests.gateway.telemetry.collector import collecting
 from tests.live.processes import Counting, Live, counting, serving, system, until, write
 from tests.planes.picker.envoys import Envoy, configured, envoy
 from tests.running import running
@@ -129,6 +131,54 @@ def test_many_at_once_are_all_answered(site: Site) -> None:
         statuses = list(pool.map(lambda _: site.envoy.ask("/slow/0.01")[0], range(200)))
     assert statuses == [200] * 200
     site.nothing_left()
+
+
+@contextmanager
+def remembering() -> Iterator[tuple[int, list[str]]]:
+    """Port of a backend, and the `traceparent` of each request that it gets."""
+    told: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(self.headers.get("traceparent", ""))
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield server.server_address[1], told
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_backend_continues_the_trace_of_the_picker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    with ExitStack() as stack:
+        collector = stack.enter_context(collecting())
+        port, told = stack.enter_context(remembering())
+        content = pool({"a": f"http://127.0.0.1:{port}"})
+        content["serve"]["tracing"] = {"endpoint": collector.url}
+        live = stack.enter_context(serving(tmp_path, content, options=["--plane", "picker"]))
+        front = stack.enter_context(envoy(tmp_path, live.port, [port]))
+        until(front.picker_is_healthy, lambda: "Envoy does not see the picker")
+        trace, caller = "12345678901234567890123456789012", "1234567890123456"
+        status, _, _ = front.ask(fields={"traceparent": f"00-{trace}-{caller}-01"})
+        assert status == 204
+        collector.until(lambda: len(collector.spans) == 2)
+        server, client = sorted(collector.spans, key=lambda it: it.parent_span_id.hex() != caller)
+        assert server.trace_id.hex() == trace
+        assert server.parent_span_id.hex() == caller
+        assert client.parent_span_id == server.span_id
+        assert told == [f"00-{trace}-{client.span_id.hex()}-01"]
 
 
 @contextmanager

@@ -40,7 +40,6 @@ def usable(folder: Path, system: dict[str, Any], overrides: Overrides = PICKER) 
         ("models", {"fresh": 1.0}),
         ("retries", {"attempts": 1}),
         ("times", {"total": 60.0}),
-        ("tracing", {"endpoint": "http://127.0.0.1:4318"}),
         ("trusted", ["10.0.0.0/8"]),
     ],
 )
@@ -169,4 +168,4 @@ def test_a_check_shows_what_a_picker_does(tmp_path: Path) -> None:
     }
     assert shown["picker"]["listen"] == "default grpc://127.0.0.1:0"
     assert set(shown["picker"]) - set(shown["built-in"]) == {"picker"}
-    assert {"retries", "times", "tracing"} <= set(shown["built-in"]) - set(shown["picker"])
+    assert {"retries", "times"} <= set(shown["built-in"]) - set(shown["picker"])

@@ -1,9 +1,10 @@
 """Reading of what identifies a request: its id, and its place in a trace."""
 
 from collections.abc import Callable
+from random import Random
 from typing import final
 
-from isocline.gateway.config import Sampling
+from isocline.gateway.config import ProxySettings, Sampling
 from isocline.gateway.http.request_head import RequestHead
 from isocline.gateway.trace_context import RANDOM, SAMPLED, Trace, read_parent, read_state
 
@@ -97,3 +98,10 @@ class ContextReader:
             return trace
         head.own = trace.lines(trace.span_id)
         return trace if self._ids else None
+
+
+def context_reader_of(settings: ProxySettings) -> ContextReader | None:
+    """Make the reader that settings ask for; None: neither ids nor traces are read."""
+    if not settings.request_ids and settings.sampling is None:
+        return None
+    return ContextReader(settings.sampling, settings.request_ids, Random().getrandbits)

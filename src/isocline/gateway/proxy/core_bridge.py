@@ -5,7 +5,6 @@ A reload makes another bridge with another core (`bridges`).
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from random import Random
 from typing import final
 
 from isocline.gateway.access_log import Access, Observer
@@ -20,7 +19,7 @@ from isocline.gateway.http.forwarded import Forwarded
 from isocline.gateway.http.grammar import BadMessageError
 from isocline.gateway.http.request_head import RequestHead
 from isocline.gateway.proxy.connector import Connector
-from isocline.gateway.proxy.context_reader import ContextReader
+from isocline.gateway.proxy.context_reader import context_reader_of
 from isocline.gateway.proxy.exchange import Decider, Exchange
 from isocline.gateway.proxy.key_limiter import KeyLimiter
 from isocline.gateway.proxy.matching import Matcher
@@ -69,10 +68,7 @@ class CoreBridge(Decider):
         self.times = settings.times
         self.matcher = Matcher(settings.frontends)
         self.exchanges: dict[int, Exchange] = {}
-        self.context_reader = None
-        if settings.request_ids or settings.sampling is not None:
-            ids, bits = settings.request_ids, Random().getrandbits
-            self.context_reader = ContextReader(settings.sampling, ids, bits)
+        self.context_reader = context_reader_of(settings)
         self.token_ratios = TokenRatios() if before is None else before.token_ratios
         opened: dict[BackendAddress, Connector] = {}
         if before is not None and _same_for_connections(before.settings, settings):

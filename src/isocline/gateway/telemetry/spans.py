@@ -58,7 +58,7 @@ def _server_span(access: Access, trace: Trace, names: Names, since: float) -> Sp
         "server.address": host.strip("[]"),
         "server.port": int(port) if port else None,
         "network.peer.address": access.peer,
-        "network.protocol.version": "1.1",
+        "network.protocol.version": trace.version,
         "user_agent.original": trace.agent.decode("latin-1"),
         # The status that a disconnected client has seen is unknown.
         "http.response.status_code": access.status if access.status != CLIENT_GONE else None,
@@ -121,7 +121,7 @@ def _client_span(
         "url.full": f"{scheme}://{host}:{address.port}{address.base}{_path(access)}",
         "http.response.status_code": status or None,
         "http.request.resend_count": number or None,
-        "network.protocol.version": "1.1",
+        "network.protocol.version": trace.version,
         "error.type": error,
         "isocline.backend": address.name,
         "isocline.workload": chosen and chosen[0],

@@ -15,6 +15,7 @@ from isocline.gateway.core.request import Request
 from isocline.gateway.core.request_cost import Usage
 from isocline.gateway.http.grammar import BadMessageError
 from isocline.gateway.http.request_head import RequestHead
+from isocline.gateway.proxy.context_reader import context_reader_of
 from isocline.gateway.proxy.core_bridge import LoadReader
 from isocline.gateway.proxy.matching import Matcher
 from isocline.gateway.proxy.sharing import SharingReader
@@ -51,6 +52,7 @@ class PickBridge(Decider):
         self.matcher = Matcher(settings.frontends)
         self.endpoints = Endpoints(settings.backends)
         self.exchanges: dict[int, Pick] = {}
+        self.context_reader = context_reader_of(settings)
         self.token_ratios = TokenRatios() if before is None else before.token_ratios
         rule = core.rules.sharing
         self.sharing = None if rule is None else SharingReader(rule)
@@ -77,7 +79,8 @@ class PickBridge(Decider):
 
     def arrived(self, pick: Pick, frontend: int) -> None:
         core, profile = self.core, pick.profile()
-        if self._explains and pick.access is not None:
+        trace = pick.access and pick.access.trace
+        if pick.access and (self._explains or (trace is not None and trace.sampled)):
             pick.access.candidates = core.explain(frontend, pick.prompt, pick.only)
         self._begin(pick, core.arrived(self.clock(), frontend, profile))
 
@@ -117,7 +120,11 @@ class PickBridge(Decider):
             scored = self.core.explain(pick.access.frontend, pick.prompt, pick.only)
             others = sorted(scored, key=lambda candidate: candidate[2])
             names += [endpoints[b].text for b, _, _ in others if b != backend][: most - 1]
-        return self._choices[",".join(names), endpoints[backend].asks]
+        choice = ",".join(names), endpoints[backend].asks
+        added, removed = pick.context_for(backend)
+        if added or removed:
+            return protocol.chosen(*choice, added, removed)
+        return self._choices[choice]
 
     # Actions of the core
 

@@ -25,6 +25,7 @@ from isocline.gateway.http.response_head import ResponseHead
 from isocline.gateway.http.retry_after import seconds_of
 from isocline.gateway.http.unreadable import UnreadableError
 from isocline.gateway.proxy.body_buffer import BodyBuffer, Total
+from isocline.gateway.proxy.context_reader import ContextReader
 from isocline.gateway.proxy.first_token import FirstToken
 from isocline.gateway.proxy.matching import Matcher, NeedsModel, NoMatch
 from isocline.gateway.proxy.prompt_reader import (
@@ -42,6 +43,7 @@ from isocline.planes.picker.endpoints import Endpoints
 from isocline.planes.picker.messages import FULL_DUPLEX_STREAMED, NO_BODY, ONEOF
 
 _SHED, _UNAVAILABLE = 429, 503
+_STATE = b"tracestate"
 _LAST_EVENT = (b"data: [DONE]", b"data:[DONE]")
 
 
@@ -61,6 +63,7 @@ class Decider(ABC):
         endpoints: Endpoints of the backends.
         sharing: Reader of priorities and tenants; None: the file has no rule for them.
         token_ratios: Tokens for each byte of text, by model.
+        context_reader: Reader of ids and traces; None: neither is read.
     """
 
     clock: Callable[[], float]
@@ -70,6 +73,7 @@ class Decider(ABC):
     endpoints: Endpoints
     sharing: SharingReader | None
     token_ratios: TokenRatios
+    context_reader: ContextReader | None
 
     @abstractmethod
     def only(self, head: RequestHead, subset: Iterable[str] | None) -> frozenset[int] | None:
@@ -133,6 +137,7 @@ class Pick:
         "_chosen",
         "_complete",
         "_first_token",
+        "_had_state",
         "_last",
         "_listener",
         "_load",
@@ -169,6 +174,7 @@ class Pick:
         self._asked = False  # the head has come
         self._listener = listener
         self._subset: list[str] | None = None
+        self._had_state = False  # the request has a field tracestate
         self._body = BodyBuffer(bodies)
         self._body_ended = self._trailers = self._complete = False
         self._chosen = self._begun = False
@@ -282,8 +288,38 @@ class Pick:
             return
         self.head = head
         self.access = Access(heads.peer_of(head), head.method, head.target, head.host or b"", now)
+        self._read_context(head)
         self._complete = headers.end_of_stream or not body_is_sent
         self._decide()
+
+    def _read_context(self, head: RequestHead) -> None:
+        """Read the request's id and trace, if that is asked for."""
+        reader, access = self.bridge.context_reader, self.access
+        if reader is None or access is None:
+            return
+        self._had_state = head.get(_STATE) is not None
+        secure = head.forwarded.get(b"x-forwarded-proto") == b"https"
+        access.request_id, access.trace = reader.read(head, secure)
+        if access.trace is not None:
+            access.trace.version = ""  # the gateway does not say
+
+    def context_for(self, backend: int) -> tuple[list[tuple[bytes, bytes]], list[str]]:
+        """Begin the span of an attempt, if the request is recorded.
+
+        Returns:
+            Fields of id and trace that its backend is to get beyond those of the request, and
+            names of those that it is not to get.
+        """
+        reader, head, access = self.bridge.context_reader, self.head, self.access
+        if reader is None or head is None or access is None:
+            return [], []
+        own, trace = head.own, access.trace
+        if trace is not None and trace.sampled:
+            own += trace.began(reader.new_span(), backend, self.bridge.clock())
+        pairs = (line.partition(b": ") for line in own.split(b"\r\n") if line)
+        added = [(name, value) for name, _, value in pairs]
+        kept = head.get(_STATE) is not None or any(name == _STATE for name, _ in added)
+        return added, [_STATE.decode()] if self._had_state and not kept else []
 
     def _request_body(self, body: Any, _: Any) -> None:
         data, end = body.body, body.end_of_stream
@@ -444,6 +480,8 @@ class Pick:
         access.failures += ((access.backend, Cause.RESET),)
         if self.bridge.sent_on(self.number, backend):
             access.backend = backend
+            if access.trace is not None and access.trace.attempts:
+                access.trace.attempts[-1].backend = backend  # all endpoints get the same fields
             access.attempts += 1
 
     def _done(self) -> None:

@@ -55,24 +55,43 @@ def _value(message: Any, space: str, key: str) -> Any:
     return spaces[space].fields[key]
 
 
+def chosen(
+    endpoints: str,
+    asks: bool,
+    added: Iterable[tuple[bytes, bytes]] = (),
+    removed: Iterable[str] = (),
+) -> bytes:
+    """Answer to a request's head.
+
+    Args:
+        endpoints: Those chosen, in order, separated by commas.
+        asks: The backend is asked for its load.
+        added: Further fields for the backend.
+        removed: Names of fields that it does not get.
+    """
+    answer = ProcessingResponse()
+    common = answer.request_headers.response
+    common.clear_route_cache = True  # the route may depend on the header
+    _set(common.header_mutation, ENDPOINT, endpoints.encode())
+    if asks:
+        _set(common.header_mutation, "endpoint-load-metrics-format", b"TEXT")
+    for name, value in added:
+        _set(common.header_mutation, name.decode("latin-1"), value)
+    common.header_mutation.remove_headers.extend(removed)
+    metadata = answer.dynamic_metadata.fields[SPACE].struct_value
+    metadata.fields[ENDPOINT].string_value = endpoints
+    return bytes(answer.SerializeToString())
+
+
 @final
 class Choices(Memo[tuple[str, bool], bytes]):
-    """Answers to a request's head by (endpoints in order, whether the backend reports its load)."""
+    """Answers to a request's head that change nothing else, by endpoints and whether it asks."""
 
     def __init__(self) -> None:
         super().__init__(_MOST)
 
     def __missing__(self, choice: tuple[str, bool]) -> bytes:
-        endpoints, asks = choice
-        answer = ProcessingResponse()
-        common = answer.request_headers.response
-        common.clear_route_cache = True  # the route may depend on the header
-        _set(common.header_mutation, ENDPOINT, endpoints.encode())
-        if asks:
-            _set(common.header_mutation, "endpoint-load-metrics-format", b"TEXT")
-        metadata = answer.dynamic_metadata.fields[SPACE].struct_value
-        metadata.fields[ENDPOINT].string_value = endpoints
-        return self.keep(choice, answer.SerializeToString())
+        return self.keep(choice, chosen(*choice))
 
 
 def _simple(kind: str) -> bytes:

@@ -24,7 +24,6 @@ _KEYS = {
     "models": "is an answer, which a picker cannot give: /v1/models is routed like any request",
     "retries": "have the gateway retry: a picker does not send requests",
     "times": "have the gateway limit times: a picker carries no connections of clients or backends",
-    "tracing": "have the gateway trace: a picker makes no spans, and has its metrics at admin",
     "trusted": "have the gateway rewrite X-Forwarded-For, which a picker only reads",
 }
 _PARTS = {"sizes": ("replay", "buffer", "pool")}
