@@ -73,6 +73,29 @@ def test_tasks_run_where_a_source_says_their_data_is(tmp_path: Path) -> None:
     assert "HDFS is asked by WebHDFS; give one of webhdfs://HOST:PORT/FOLDER" in wrong.stderr
 
 
+def test_combined_results_are_one_line(tmp_path: Path) -> None:
+    text = """
+chunks = [str(n) for n in range(30)]
+def run(chunk):
+    if chunk == limit_of_numbers:
+        raise ValueError("not this one")
+    return int(chunk)
+def combine(*some):
+    return sum(some)
+limit_of_numbers, arity = None, 4
+"""
+    result = run(job(tmp_path, text), "--workers", "2")
+    assert result.exit_code == 0, result.stderr
+    (line,) = lines(result.stdout).values()
+    assert (line["result"], line["chunk"]) == (sum(range(30)), None)
+    failed = run(job(tmp_path, text.replace("None, 4", "'7', 4")), "--workers", "2", "--json")
+    assert failed.exit_code == 1
+    document = json.loads(failed.stdout)
+    (failure,) = document["failures"]
+    assert (failure["chunk"], failure["error"]) == ("7", "ValueError: not this one")
+    assert document["unanswered"] == 29
+
+
 MIXED = """
 chunks = ["good", "bad", "odd", "good", "twice"]
 def run(chunk):
@@ -413,7 +436,6 @@ def test_workers_are_not_for_a_job_that_names_its_nodes(tmp_path: Path) -> None:
     [
         (("--address", "x:1"), "--address x:1: only for --engine ray or dask"),
         (("--engine", "ray", "--workers", "2"), "--workers 2: ray has its own"),
-        (("--engine", "dask"), "nodes are directories of this machine"),
     ],
 )
 def test_an_engine_is_refused_what_it_cannot_do(

@@ -118,7 +118,7 @@ def command(
     from isocline.dispatch.batch.spec import RunOptions
 
     batch = _without_exit(lambda: load_batch(file, locations))
-    size = _without_exit(lambda: batch.size)
+    size = _without_exit(lambda: batch.tasks)
     _log("run.started", f"run of {file}", tasks=size)
     kept: list[dict[str, Any]] = []
 

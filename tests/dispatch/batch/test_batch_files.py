@@ -142,6 +142,8 @@ def test_locations_name_chunks_and_nodes(folder: Path) -> None:
             "chunks: chunk 7 is neither text, a path nor a tuple",
         ),
         ("chunks = ['a']\nlimit = 'x'\ndef run(c): ...\n", "limit is 'x'; give a number"),
+        ("chunks = ['a']\narity = 4\ndef run(c): ...\n", "add a function combine(one, other)"),
+        ("chunks = ['a']\ncombine = 4\ndef run(c): ...\n", "combine is 4; give a function"),
         ("chunks = ['a']\nracks = []\ndef run(c): ...\n", "racks is []; give a mapping"),
         ("nodes = {'c': 'c'}\ndef run(c): ...\n", "there is no directory"),
         ("nodes = {'c': 5}\ndef run(c): ...\n", "nodes has 'c': 5; give text for both"),

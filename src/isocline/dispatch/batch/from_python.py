@@ -17,6 +17,8 @@ and, optionally,
     resources = {"gpu": 1}                         # what each task needs of its node
     node_resources = {"gpu": 2}                    # what each node has, or such by node
     slots = 2                                      # worker processes of each node
+    def combine(one, other): ...                   # makes one result of those of `run`
+    arity, in_order = 8, True                      # it gets up to 8, and only neighbours
     engine, address = "dask", "127.0.0.1:8786"
 """
 
@@ -91,7 +93,7 @@ def _batch(path: Path, module: ModuleType, overriding: Source | None) -> Batch:
         everywhere=overriding is not None or isinstance(given, str),  # of data that is elsewhere
         loader=_callable(path, module, "load"),
         version=_callable(path, module, "version")
-        or (None if nodes else Files(Path(), path.parent)),
+        or Files(*(nodes.values() or (Path(), path.parent))),
         limit=_checked(path, module, "limit", None, int, float),
         retries=_checked(path, module, "retries", 0, int),
         copies=_checked(path, module, "copies", True, bool),
@@ -101,7 +103,23 @@ def _batch(path: Path, module: ModuleType, overriding: Source | None) -> Batch:
         policy=_checked(path, module, "policy", None, str),
         engine=_engine(path, module),
         address=_checked(path, module, "address", None, str),
+        **_reduction(path, module),
     )
+
+
+def _reduction(path: Path, module: ModuleType) -> dict[str, Any]:
+    """Return how results are combined, if they are."""
+    found = {
+        "combine": _callable(path, module, "combine"),
+        "arity": _checked(path, module, "arity", None, int),
+        "in_order": _checked(path, module, "in_order", False, bool),
+    }
+    if found["combine"] is None and (found["arity"] is not None or found["in_order"]):
+        raise UsageError(
+            f"{path}: arity and in_order say how results are combined; add a function combine(one, "
+            "other), or leave them out"
+        )
+    return found
 
 
 def _locations(path: Path, given: object) -> Locations | None:

@@ -25,7 +25,7 @@ class Failure(NamedTuple):
     """Error with which a task ended, in place of a result."""
 
     key: str
-    chunk: str
+    chunk: str | None  # None: of a task that combines results
     node: str | None  # node of its last attempt
     error: str  # type and text
     traceback: str | None  # of the function at its node; None: the function did not raise
@@ -35,12 +35,12 @@ class Finished(NamedTuple):
     """Result of a task."""
 
     key: str
-    chunk: str
+    chunk: str | None  # None: that of all chunks
     node: str | None  # node at which it ran; None: in an earlier run
     result: Any  # in the form of JSON
 
 
-def ended(future: TaskFuture[Any], chunk: str) -> Finished | Failure:
+def ended(future: TaskFuture[Any], chunk: str | None) -> Finished | Failure:
     """Return the outcome of a completed future."""
     found = guarded(lambda: plain(future.result()))  # calls methods of users' types
     if not isinstance(found, Caught):

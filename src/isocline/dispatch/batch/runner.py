@@ -73,12 +73,11 @@ def run_batch(
     try:
         with scheduler, _watched(lambda: unwritable.counted(scheduler.statistics()), watch):
             if options.page is not None:
-                opened(scheduler.open_page(options.page, name=batch.name, total=batch.size))
-            found_in = keyed.completed(batch.function, _looked_up(batch), resources=batch.resources)
-            for future in found_in:
+                opened(scheduler.open_page(options.page, name=batch.name, total=batch.tasks))
+            for future in _outcomes(keyed, batch):
                 if scheduler.failure is not None:  # one error says more than a line per chunk
                     raise scheduler.failure
-                found = ended(future, keyed.chunks.pop(future.key))
+                found = ended(future, keyed.chunks.pop(future.key, None))
                 if isinstance(found, Failure):
                     failures.append(found)
                     unwritable.add(future)
@@ -100,9 +99,36 @@ def run_batch(
         scheduler.explain(),
         Timeline.of(scheduler.records),
         interrupted,
-        unanswered=max(batch.size or 0, keyed.given) - reported,
+        unanswered=_unanswered(batch, keyed.given, reported, len(failures)),
         problem=problem,
     )
+
+
+def _outcomes(keyed: "_ByChunk", batch: Batch) -> Iterator[TaskFuture[Any]]:
+    """Yield completed futures: of each chunk or, of a reduction, the last or the first failed."""
+    chunks = _looked_up(batch)
+    if batch.combine is None:
+        yield from keyed.completed(batch.function, chunks, resources=batch.resources)
+        return
+    call = Submission(batch.function, None, (), {}, None, None, batch.resources)
+    try:
+        last = keyed._reduced(
+            call, batch.combine, chunks, arity=batch.arity, in_order=batch.in_order
+        )
+    except Exception:
+        if keyed.failed is None:  # no task's error
+            raise
+        last = keyed.failed
+    else:
+        keyed.chunks.clear()  # the result is that of all, even if there is one chunk
+    yield last
+
+
+def _unanswered(batch: Batch, given: int, reported: int, failed: int) -> int:
+    """Number of chunks with neither result nor failure; a reduction has one result for all."""
+    if batch.combine is not None and reported > failed:
+        return 0
+    return max(batch.size or 0, given) - reported
 
 
 def _looked_up(batch: Batch) -> Iterable[str]:
@@ -117,32 +143,37 @@ class _ByChunk(Submitter):
 
     Attributes:
         chunks: Chunks of tasks without a reported outcome, by key.
-        given: Number of tasks submitted.
+        given: Number of chunks of which tasks were submitted.
+        failed: First task that ended with an error, if any.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.chunks: dict[str, str] = {}
         self.given = 0
+        self.failed: TaskFuture[Any] | None = None
         self._scheduler = scheduler
         self._asked: Counter[str] = Counter()
 
     def _put(self, submission: Submission) -> TaskFuture[Any]:
-        assert submission.chunk is not None
-        chunk = chunk_name(submission.chunk)
+        if submission.chunk is not None:
+            chunk = chunk_name(submission.chunk)
+            submission = submission._replace(chunk=chunk, key=self._key(chunk))
+        future = self._scheduler._put(submission)
+        future.when_done(self._ended)
+        return future
+
+    def _key(self, chunk: str) -> str:
+        """Return the key of the next task of a chunk."""
         self._asked[chunk] += 1
         count = self._asked[chunk]
         key = chunk if count == 1 else f"{chunk}#{count}"
         self.chunks[key] = chunk
         self.given += 1
-        return self._scheduler.submit(
-            submission.function,
-            chunk,
-            *submission.arguments,
-            key=key,
-            limit=submission.limit,
-            resources=submission.resources,
-            **submission.named,
-        )
+        return key
+
+    def _ended(self, future: TaskFuture[Any]) -> None:
+        if self.failed is None and not future.cancelled() and future.exception() is not None:
+            self.failed = future
 
     @property
     def window(self) -> int:

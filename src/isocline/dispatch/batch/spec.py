@@ -36,11 +36,20 @@ class Batch:
     policy: str | None = None
     engine: str | None = None  # of ENGINES
     address: str | None = None  # of that engine's cluster
+    # Function that combines results into one, which then is the result of the run.
+    combine: Callable[..., Any] | None = None
+    arity: int | None = None  # most results that it gets at a time; None: two
+    in_order: bool = False  # whether it only gets neighbours
 
     @property
     def size(self) -> int | None:
         """Number of chunks; None: unknown until the last."""
         return len(self.chunks) if isinstance(self.chunks, Sized) else None
+
+    @property
+    def tasks(self) -> int | None:
+        """Number of tasks; None: unknown until the last, as are those that combine results."""
+        return self.size if self.combine is None else None
 
 
 @final

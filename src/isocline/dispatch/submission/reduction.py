@@ -59,8 +59,10 @@ class Reduction:
         self._under_way: set[TaskFuture[Any]] = set()
         self._leaves: set[TaskFuture[Any]] = set()  # of these, the tasks of chunks
 
-    def run(self, source: Iterator[Chunk], window: int, *, in_order: bool) -> Any:
-        """Return the result, with at most `window` tasks of chunks at a time.
+    def run(self, source: Iterator[Chunk], window: int, *, in_order: bool) -> TaskFuture[Any]:
+        """Return the last task, which has ended with the result.
+
+        At most `window` tasks of chunks are submitted at a time.
 
         Raises:
             UsageError: There are no chunks.
@@ -81,7 +83,7 @@ class Reduction:
                     self._fill(source, 1, joined)
                 if not self._leaves:
                     joined.close(bool(self._under_way))
-            return joined.result()
+            return joined.last()
         finally:
             cancel(self._under_way)
 
@@ -132,7 +134,8 @@ class _AtNodes:
         for future in left:
             self._at[future.node] = [future]
 
-    def result(self) -> Any:
+    def last(self) -> TaskFuture[Any]:
+        """Return the only task that is left."""
         return _only([future for here in self._at.values() for future in here])
 
 
@@ -170,12 +173,13 @@ class _Neighbours:
             last = [self._join(group)] if len(group) > 1 else group
         self._levels = [last]
 
-    def result(self) -> Any:
+    def last(self) -> TaskFuture[Any]:
+        """Return the only task that is left."""
         return _only([future for level in self._levels for future in level])
 
 
-def _only(left: Sequence[TaskFuture[Any]]) -> Any:
+def _only(left: Sequence[TaskFuture[Any]]) -> TaskFuture[Any]:
     if not left:
         raise UsageError("reduce: there are no chunks, so there is no result; give at least one")
     (future,) = left
-    return future.result()
+    return future

@@ -172,22 +172,41 @@ class Submitter(ABC):
             UsageError: There are no chunks, or as `submit`.
             Exception: Of the first task that failed; all others are cancelled.
         """
+        future = self._reduced(
+            Submission(function, None, arguments, named, None, None, resources),
+            combine,
+            chunks,
+            arity=arity,
+            in_order=in_order,
+            window=window,
+        )
+        result: T = future.result()
+        return result
+
+    def _reduced(
+        self,
+        call: Submission,
+        combine: Callable[..., Any],
+        chunks: Iterable[Chunk],
+        *,
+        arity: int | None,
+        in_order: bool,
+        window: int | None = None,
+    ) -> TaskFuture[Any]:
+        """Reduce as `reduce`, with the call for each chunk; returns the last task, which ended."""
         require("reduce: arity", arity, kind_of(int | None), at_least(2))
         joins: Callable[..., Any] = Folded(combine) if arity is None else combine
         name = name_of(combine)
 
         def leaf(chunk: Chunk) -> TaskFuture[Any]:
-            return self._put(
-                Submission(function, chunk, arguments, named, None, None, resources, keep=True)
-            )
+            return self._put(call._replace(chunk=chunk, keep=True))
 
         def join(parts: Sequence[TaskFuture[Any]]) -> TaskFuture[Any]:
             key = combination_key(name, parts)
             return self._put(Submission(joins, None, tuple(parts), {}, key, None, keep=True))
 
         reduction = Reduction(leaf, join, arity or FOLDED)
-        result: T = reduction.run(iter(chunks), self._size(window), in_order=in_order)
-        return result
+        return reduction.run(iter(chunks), self._size(window), in_order=in_order)
 
     def _each(
         self,
