@@ -204,7 +204,6 @@ def test_a_job_file_may_say_what_its_tasks_need(tmp_path: Path, name: str, text:
     [
         ("dask", {"slots": 2}, "slots: dask has its own"),
         ("ray", {"node_resources": {"gpu": 1}}, "node_resources: ray has its own"),
-        ("ray", {"resources": {"gpu": 1}}, "resources: isocline counts none of Ray's"),
     ],
 )
 def test_a_cluster_has_resources_of_its_own(engine: str, given: Any, words: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from isocline.dispatch.batch.engine import where
+from isocline.dispatch.batch.host_directories import HostDirectories, UnmountedError
 from isocline.dispatch.batch.load import load_batch
 from isocline.dispatch.batch.spec import Batch
 from isocline.errors import IsoclineError, SystemFileError, UsageError
@@ -77,6 +79,31 @@ def test_locations_that_name_no_node_are_said_with_the_nodes_there_are(
     assert "locations: there is no node 'elm'" in done.stderr
     assert f"the nodes are {'tcp://127.0.0.1:' if name == 'dask' else ''}" in done.stderr
     assert "until a node of that name joins, its tasks run at any node" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["py", "yaml"])
+def test_files_in_directories_of_hosts_are_read_at_their_hosts(
+    engine: tuple[str, str], tmp_path: Path, form: str
+) -> None:
+    here = socket.gethostname()
+    for host, files in ((here, "ab"), ("elsewhere", "bc")):
+        (tmp_path / host).mkdir()
+        for name in files:
+            (tmp_path / host / name).write_text(f"{name} at {host}")
+    job = tmp_path / f"job.{form}"
+    nodes = f"nodes = {{'{here}': '{here}', 'elsewhere': 'elsewhere'}}\n"
+    yaml = f"command: 'cat {{path}}'\nnodes: {{{here}: {here}, elsewhere: elsewhere}}\n"
+    job.write_text(yaml if form == "yaml" else nodes + "def run(data): return data.decode()\n")
+    name, address = engine
+    done = run(job, "--engine", name, "--address", address)
+    assert done.returncode == 0, done.stderr
+    found = {line["chunk"]: line["result"] for line in map(json.loads, done.stdout.splitlines())}
+    assert found == {"a": f"a at {here}", "b": f"b at {here}", "c": "c at elsewhere"}
+
+
+def test_a_host_that_sees_no_directory_with_the_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UnmountedError, match="mount the directories of all hosts there"):
+        HostDirectories({"a": tmp_path / "a", "b": tmp_path / "b"}, None)("part-0")
 
 
 JOB = """

@@ -2,9 +2,11 @@
 
 import re
 import socket
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from isocline.cores import require_processes, usable_cores
+from isocline.dispatch.batch.host_directories import HostDirectories
 from isocline.dispatch.batch.spec import ENGINES, Batch
 from isocline.dispatch.engines.base import Engine
 from isocline.dispatch.submission.chunk_locations import Locations
@@ -21,15 +23,13 @@ def cluster(batch: Batch, engine: str, address: str | None) -> Engine:
     """Engine on a Ray or Dask cluster at an address, by default one found or started here.
 
     Raises:
-        UsageError: The batch needs directories of this machine, or gives racks, which Ray knows by
-            itself, or nothing answers at the address.
+        UsageError: The batch gives racks, which Ray knows by itself, or nothing answers at the
+            address.
         MissingExtraError: The engine's library is not installed.
     """
     if isinstance(batch.nodes, dict):
-        raise UsageError(
-            f"--engine {engine}: the job's nodes are directories of this machine; give locations "
-            "with the names of the cluster's nodes, or none"
-        )
+        roots = {host: root.absolute() for host, root in batch.nodes.items()}
+        batch = replace(batch, loader=HostDirectories(roots, batch.loader))
     if engine == "ray":
         return _ray(batch, address)
     from isocline.dispatch.engines.dask import DaskEngine  # noqa: PLC0415 - if it is wanted
@@ -49,7 +49,7 @@ def _ray(batch: Batch, address: str | None) -> Engine:
 
     if address is not None and address not in _WORDS:
         _require_answer("ray", address)
-    return RayEngine(address, loader=batch.loader)
+    return RayEngine(address, loader=batch.loader, resources=sorted(batch.resources or ()))
 
 
 def _require_answer(engine: str, address: str) -> None:
@@ -103,9 +103,8 @@ def where(
     for name, given in (("slots", batch.slots > 1), ("node_resources", batch.node_resources)):
         if given:
             raise UsageError(f"{name}: {engine} has its own; leave it out")
-    if engine == "ray" and batch.resources:
-        raise UsageError("resources: isocline counts none of Ray's; leave them out")
-    # The loader can read every chunk at every node; locations tell which node is nearest.
+    # The loader can read every chunk at every node; locations tell which node is nearest. Names of
+    # nodes with directories are those of hosts.
     return BatchEngine(cluster(batch, engine, address), batch.locations, True, {})
 
 

@@ -161,7 +161,16 @@ def _in_directories(document: Document, entries: Entries, folder: Path) -> Batch
         if not found:
             document.fail(("chunks", number), f"no node has a file {pattern!r}; correct it")
         held |= found
-    return _batch(document, entries, list(held), nodes=nodes, locations=held, loader=Path)
+    version = Files(*nodes.values())
+    return _batch(
+        document,
+        entries,
+        list(held),
+        nodes=nodes,
+        locations=held,
+        loader=Path,
+        version=version,
+    )
 
 
 def _in_folder(

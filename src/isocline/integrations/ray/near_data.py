@@ -85,7 +85,8 @@ class NearData:
         """Run `function(chunk, *arguments, **named)`; the future has a reference to its result.
 
         Raises:
-            UsageError: A future is among the arguments; Ray waits for references itself.
+            UsageError: A future is among the arguments or in a container among them; Ray waits for
+                references itself.
         """
         _require_no_futures(*arguments, *named.values())
         return self._scheduler.submit(function, chunk, *arguments, **named)
@@ -106,7 +107,8 @@ class NearData:
         a reader are asked for many chunks at once.
 
         Raises:
-            UsageError: A future is among the arguments; Ray waits for references itself.
+            UsageError: A future is among the arguments or in a container among them; Ray waits for
+                references itself.
         """
         _require_no_futures(*arguments, *named.values())
         if isinstance(self._locations, LocationReader):
@@ -183,10 +185,16 @@ class NearData:
 
 
 def _require_no_futures(*arguments: object) -> None:
-    if any(isinstance(it, TaskFuture) for it in arguments):
-        raise UsageError(
-            "arguments: are Ray's to wait for; give future.result(), which is its reference"
-        )
+    """Raise UsageError if a future is among the arguments, or in a container among them."""
+    for argument in arguments:
+        if isinstance(argument, TaskFuture):
+            raise UsageError(
+                "arguments: are Ray's to wait for; give future.result(), which is its reference"
+            )
+        if isinstance(argument, Mapping):
+            _require_no_futures(*argument, *argument.values())
+        elif isinstance(argument, list | tuple | set | frozenset):
+            _require_no_futures(*argument)
 
 
 def read_parquet(chunk: str, columns: list[str] | None) -> Any:

@@ -36,7 +36,8 @@ from isocline.dispatch.engines.base import (  # noqa: E402
     TimedOut,
 )
 from isocline.dispatch.engines.ray import RayEngine  # noqa: E402
-from isocline.dispatch.errors import ChunkError, EngineError  # noqa: E402
+from isocline.dispatch.errors import ChunkError, EngineError, NoRoomError  # noqa: E402
+from isocline.dispatch.scheduler import Scheduler  # noqa: E402
 from isocline.errors import UsageError  # noqa: E402
 from tests.dispatch.engines.engine_contract import EngineContract  # noqa: E402
 from tests.dispatch.engines.scheduled import check_dependent_tasks, load  # noqa: E402
@@ -273,6 +274,35 @@ def third_node(cluster: Any) -> tuple[Any, Any]:
     chunk = make.options(scheduling_strategy=there).remote()
     ray.wait([chunk], fetch_local=False)
     return third, chunk
+
+
+def test_tasks_run_where_ray_has_what_they_need_and_ray_reserves_it(
+    cluster: Any, lasting: Lasting
+) -> None:
+    lasting.close()  # its actors have the CPUs
+    third = cluster.add_node(**{**SMALL, "num_gpus": 1}, resources={"disk": 3})
+    cluster.wait_for_nodes()
+    try:
+        engine = RayEngine(slots=2, cpus=0.5, resources=["GPU", "disk"])
+        with Scheduler(engine) as live:
+            needs: list[dict[str, float]] = [{"GPU": 1}, {"disk": 3}, {"GPU": 1, "disk": 1}] * 5
+            futures = [live.submit(abs, None, -1, resources=need) for need in needs]
+            assert [future.result() for future in futures] == [1] * 15
+            assert {str(future.node)[:12] for future in futures} == {third.node_id[:12]}
+            with pytest.raises(NoRoomError, match="disk 3 at"):
+                live.submit(abs, None, -1, resources={"disk": 4}).result()
+            free = ray.available_resources()
+            assert free.get("GPU", 0.0) == free.get("disk", 0.0) == 0.0
+    finally:
+        cluster.remove_node(third)
+
+
+def test_what_ray_itself_divides_is_no_resource_of_tasks() -> None:
+    for name, says in (("CPU", "give cpus="), ("object_store_memory", "leave it out")):
+        with pytest.raises(UsageError, match=says):
+            RayEngine(resources=[name])
+    with pytest.raises(UsageError, match="give a list"):
+        RayEngine(resources="GPU")
 
 
 def test_a_chunk_that_is_lost_is_fetched_by_none(cluster: Any, made: Callable[..., Rig]) -> None:

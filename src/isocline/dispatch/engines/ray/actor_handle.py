@@ -2,19 +2,20 @@
 
 import pickle
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, final
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from isocline.dispatch.engines.base import Ending, Node, Stopped, TimedOut, WorkItem
+from isocline.dispatch.engines.base import Ending, Stopped, TimedOut, WorkItem
 from isocline.dispatch.engines.common.deadlines import Deadlines
 from isocline.dispatch.engines.common.node_inputs import SentInputs
 from isocline.dispatch.engines.common.remote_node import TaskRequest
 from isocline.dispatch.engines.ray.actor import RayNode
 from isocline.dispatch.engines.ray.answers import Answers, Hear
+from isocline.dispatch.engines.ray.membership import ActorSlot
 from isocline.dispatch.inputs import InputData
 
 if TYPE_CHECKING:
@@ -37,11 +38,9 @@ class ActorHandle:
         pinged: Whether a call that tests the actor is unanswered.
     """
 
-    def __init__(
-        self, node: Node, site: str, cpus: float, loader: bytes | None, patience: float
-    ) -> None:
-        self.node = node
-        self.site = site
+    def __init__(self, slot: ActorSlot, cpus: float, loader: bytes | None, patience: float) -> None:
+        node = slot.node
+        self.node, self.site = node, slot.site
         self.pinged = False
         self._attempts: dict[int, WorkItem] = {}  # in order
         self._deadlines = Deadlines(node.name, patience)
@@ -50,7 +49,8 @@ class ActorHandle:
         self._actor = actor.options(
             num_cpus=cpus,
             max_restarts=0,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(site, soft=False),
+            scheduling_strategy=NodeAffinitySchedulingStrategy(slot.site, soft=False),
+            **_reserving(slot.reserved),
         ).remote(node.name, loader)
         self._answers: dict[str, Answers] = {}  # by slot
         self._slot = 0  # number of the present slot, of all ever opened
@@ -182,3 +182,10 @@ class ActorHandle:
             method.options(concurrency_group=slot)
             for method in (actor.run, actor.learn, actor.forget, actor.keep, actor.drop)
         )
+
+
+def _reserving(amounts: Mapping[str, float]) -> dict[str, Any]:
+    """Options by which Ray reserves these amounts for an actor."""
+    own = {"GPU": "num_gpus", "memory": "memory"}
+    options: dict[str, Any] = {own[name]: amounts[name] for name in amounts if name in own}
+    return options | {"resources": {name: amounts[name] for name in amounts if name not in own}}

@@ -61,6 +61,7 @@ class RayEngine:
         loader: Loader | None = None,
         slots: int = 1,
         cpus: float = 1.0,
+        resources: Sequence[str] = (),
         rack_label: str = "rack",
         patience: float = 2.0,
         begin: float = 60.0,
@@ -69,26 +70,37 @@ class RayEngine:
 
         Args:
             address: Address of the cluster, if Ray is not yet initialised; None: as in
-            `ray.init()`.
+                `ray.init()`.
             chunks: Ray objects by chunk; the engine knows their locations. Such a chunk is read
-            from
-                the node's object store, or fetched into it and kept there.
+                from the node's object store, or fetched into it and kept there.
             loader: Function from the name of any other chunk to the value that the task gets,
                 called at every node; None: tasks get the name.
             slots: Actors on each Ray node.
             cpus: CPUs that Ray reserves for each actor; Ray nodes with fewer are not used.
+            resources: Names of Ray's resources that tasks may need, such as GPU, memory or those of
+                `ray start --resources`. All that a Ray node has of them is reserved for its actors,
+                in equal parts, and their tasks share it.
             rack_label: Label of Ray nodes that names their rack.
             patience: Time that a task has to end after its limit or its cancellation, s.
             begin: Time in which the first actor must come up, s.
 
         Raises:
-            UsageError: `slots` is below 1, or the loader cannot be pickled.
+            UsageError: `slots` is below 1, the loader cannot be pickled, or a resource cannot be
+                reserved.
         """
         if slots < 1:
             raise UsageError(f"slots: {slots}; a Ray node needs at least 1")
+        for name in ("CPU", "object_store_memory"):
+            if name in resources:
+                raise UsageError(
+                    f"resources: {name}: Ray reserves it for actors as a whole; leave it out"
+                    + (", and give cpus=" if name == "CPU" else "")
+                )
+        if isinstance(resources, str):
+            raise UsageError(f"resources: {resources!r}; give a list of names: [{resources!r}]")
         self._address = address
         self._loader = code_of(loader)
-        self._members = Membership(slots, cpus, rack_label)
+        self._members = Membership(slots, cpus, rack_label, tuple(resources))
         self._sites = ChunkSites(self._at, self._emit)
         self._chunks = Chunks(chunks or {}, self._sites)
         self.fetches = bool(chunks)  # those of a loader are read in the task
@@ -283,7 +295,7 @@ class RayEngine:
                 self._lost(server, f"Ray cannot be reached: {error}")
 
     def _start_actor(self, slot: ActorSlot) -> None:
-        server = ActorHandle(slot.node, slot.site, self._cpus, self._loader, self._patience)
+        server = ActorHandle(slot, self._cpus, self._loader, self._patience)
         self._starting[slot.node.name] = server
         server.ask(partial(self._actor_ready, server))
 

@@ -16,14 +16,18 @@ class ActorSlot(NamedTuple):
 
     node: Node
     site: str  # id of the Ray node
+    reserved: Mapping[str, float] = {}  # what Ray reserves for the actor, beside CPUs
 
 
 @final
 class Membership:
     """Slots of all actors; used under the engine's lock."""
 
-    def __init__(self, actors: int, cpus: float, rack_label: str) -> None:
+    def __init__(
+        self, actors: int, cpus: float, rack_label: str, resources: Sequence[str] = ()
+    ) -> None:
         self._actors = actors
+        self._resources = resources
         self._cpus = cpus
         self._rack_label = rack_label
         self._backoffs: dict[str, Backoff] = {}  # of slots that died since a task was done
@@ -56,6 +60,19 @@ class Membership:
         site = node["NodeID"]
         rack = node["Labels"].get(self._rack_label)
         hosts = (node["NodeManagerHostname"], node["NodeManagerAddress"])
+        there = {name: node["Resources"].get(name, 0.0) for name in self._resources}
+        amounts = tuple((name, amount) for name, amount in there.items() if amount)
+        several = self._actors > 1
         for number in range(self._actors):
-            name = site[:_DIGITS] + (f"/{number}" if self._actors > 1 else "")
-            yield ActorSlot(Node(name, rack, hosts), site)
+            name = site[:_DIGITS] + (f"/{number}" if several else "")
+            shared = Node(name, rack, hosts, site[:_DIGITS] if several else None, amounts)
+            reserved = {of: part(amount, self._actors, number) for of, amount in amounts}
+            yield ActorSlot(shared, site, reserved)
+
+
+def part(amount: float, parts: int, number: int) -> float:
+    """Part of an amount, of which Ray reserves a whole number or less than 1."""
+    if amount < parts:
+        return amount / parts
+    whole, more = divmod(int(amount), parts)
+    return whole + (number < more)
