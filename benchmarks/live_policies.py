@@ -9,17 +9,21 @@ policy that knows the future could do (`isocline.theory.routing.hindsight`). Rat
 `SPEED` times those of the design, so that latencies are 36 to 119 ms at best: hundreds of times
 what a proxy takes, and ratios stay as they are. It takes an hour; `--quick` twenty minutes, with
 wide intervals; `--short` two minutes, two cells, to see that all of it runs. `--json FILE` keeps
-all numbers. With caches: `benchmarks.live_caches`.
+all numbers. `--piece DIR --cell c-0.45 --rounds 2 --seed 2` measures two rounds of one cell, in
+four minutes, keeps them in DIR, and shows all pieces that lie there: those of other seeds are
+further rounds. With caches: `benchmarks.live_caches`.
 """
 
 import argparse
 import json
 import math
+import pickle
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +34,7 @@ from isocline.demo.fleets import fleet
 from isocline.demo.results import LiveComparison, LivePolicy
 from isocline.demo.router import Routing
 from isocline.demo.run import Timing, compared, measure, poisson
-from isocline.demo.stage import Contestant, Stage
+from isocline.demo.stage import Contestant, Run, Stage
 from isocline.loadgen import Schedule
 from isocline.model.fleet import RoutingSystem
 from isocline.model.traffic import bursty_trace
@@ -58,6 +62,36 @@ class Cell(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.fleet.upper()}, load {self.load:g}{', bursts' * self.bursts}"
+
+    @property
+    def key(self) -> str:
+        """A word for the command line."""
+        return f"{self.fleet}-{self.load:g}{'-bursts' * self.bursts}"
+
+
+class Piece(NamedTuple):
+    """Some rounds of a cell."""
+
+    cell: Cell
+    timing: Timing
+    contestants: tuple[str, ...]
+    runs: list[list[Run]]  # of each contestant, one a round
+    bounds: list[float] | None  # least mean latency of each round, s; None: the fluid's
+
+    def compared(self) -> LiveComparison:
+        cell, names = self.cell, [Contestant(name, "") for name in self.contestants]
+        system = fleet(cell.fleet, cell.load, SPEED)
+        return compared(system, cell.load, SPEED, names, self.runs, self.timing, self.bounds)
+
+    def and_rounds(self, more: "Piece") -> "Piece":
+        """These rounds and those."""
+        if (more.cell, more.contestants) != (self.cell, self.contestants):
+            raise SystemExit(f"pieces of {self.cell} have other contestants than one another")
+        return self._replace(
+            timing=replace(self.timing, rounds=self.timing.rounds + more.timing.rounds),
+            runs=[mine + others for mine, others in zip(self.runs, more.runs, strict=True)],
+            bounds=None if self.bounds is None else self.bounds + (more.bounds or []),
+        )
 
 
 CELLS = (
@@ -90,8 +124,8 @@ THEIRS = (
 )
 
 
-def measured(cell: Cell, steady: Timing, bursty: Timing) -> LiveComparison:
-    timing, traffic = (bursty, bursts) if cell.bursts else (steady, poisson)
+def measured(cell: Cell, timing: Timing) -> Piece:
+    traffic = bursts if cell.bursts else poisson
     system = fleet(cell.fleet, cell.load, SPEED)
     with ExitStack() as stack:
         stage = stack.enter_context(Stage(system, timing.seed))
@@ -106,7 +140,7 @@ def measured(cell: Cell, steady: Timing, bursty: Timing) -> LiveComparison:
         stage.run(learner, traffic(stage.system, LEARNING, timing.seed + 1000), 0.0)
         runs = measure(stage, contestants, timing, told, traffic)
     bounds = least(system, timing) if cell.bursts else None
-    return compared(system, cell.load, SPEED, contestants, runs, timing, bounds)
+    return Piece(cell, timing, tuple(one.name for one in contestants), runs, bounds)
 
 
 def bursts(system: RoutingSystem, duration: float, seed: int) -> Schedule:
@@ -215,30 +249,63 @@ def conditions(cells: Sequence[LiveComparison]) -> Iterator[str]:
         yield "pip install vllm-router)."
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--quick", action="store_true")
-    length.add_argument("--short", action="store_true")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    chosen = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without ending what was started
-    timings = (FULL, FULL_BURSTS)
-    if chosen.short:
-        timings = (SHORT, SHORT_BURSTS)
-    elif chosen.quick:
-        timings = (QUICK, QUICK_BURSTS)
-    found: dict[Cell, LiveComparison] = {}
-    for cell in SHORT_CELLS if chosen.short else CELLS:
-        found[cell] = measured(cell, *timings)
-        print(f"{cell}: done", file=sys.stderr)
-        if chosen.json:
-            document = finite({"speed": SPEED, "cells": [it.to_dict() for it in found.values()]})
-            chosen.json.write_text(json.dumps(document, indent=1) + "\n")
+def show(found: Mapping[Cell, LiveComparison], file: Path | None) -> None:
+    if file:
+        document = finite({"speed": SPEED, "cells": [it.to_dict() for it in found.values()]})
+        file.write_text(json.dumps(document, indent=1) + "\n")
     print(table(found))
     print()
     print("".join(conditions(list(found.values()))))
     print("\n".join(verdicts(found)))
+
+
+def kept(folder: Path) -> dict[Cell, LiveComparison]:
+    """All cells that have pieces in this folder."""
+    whole: dict[Cell, Piece] = {}
+    for file in sorted(folder.glob("*.pickle")):
+        piece = Piece(*pickle.loads(file.read_bytes()))
+        whole[piece.cell] = whole[piece.cell].and_rounds(piece) if piece.cell in whole else piece
+    return {cell: whole[cell].compared() for cell in CELLS if cell in whole}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--quick", action="store_true")
+    length.add_argument("--short", action="store_true")
+    keys = [cell.key for cell in CELLS]
+    parser.add_argument("--cell", action="append", choices=keys, metavar=f"{{{','.join(keys)}}}")
+    parser.add_argument("--rounds", type=int, metavar="N")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the first round")
+    parser.add_argument("--piece", type=Path, metavar="DIR")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    return parser.parse_args()
+
+
+def main() -> None:
+    chosen = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without ending what was started
+    steady, bursty = FULL, FULL_BURSTS
+    if chosen.short:
+        steady, bursty = SHORT, SHORT_BURSTS
+    elif chosen.quick:
+        steady, bursty = QUICK, QUICK_BURSTS
+    cells = SHORT_CELLS if chosen.short else CELLS
+    if chosen.cell:
+        cells = tuple(cell for cell in CELLS if cell.key in chosen.cell)
+    found: dict[Cell, LiveComparison] = {}
+    for cell in cells:
+        timing = replace(bursty if cell.bursts else steady, seed=chosen.seed)
+        if chosen.rounds is not None:
+            timing = replace(timing, rounds=chosen.rounds)
+        piece = measured(cell, timing)
+        found[cell] = piece.compared()
+        print(f"{cell}: done", file=sys.stderr)
+        if chosen.piece:
+            chosen.piece.mkdir(parents=True, exist_ok=True)
+            file = chosen.piece / f"{cell.key}-{timing.seed}.pickle"
+            file.write_bytes(pickle.dumps(tuple(piece)))
+    show(kept(chosen.piece) if chosen.piece else found, chosen.json)
 
 
 if __name__ == "__main__":
