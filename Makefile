@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready-
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
 
-.PHONY: demo test test-live test-figures test-interpreted coverage test-engines test-newest test-lowest studies docs pictures real check format bench compiled lock clean
+.PHONY: demo test test-live test-figures test-interpreted coverage test-engines test-newest test-lowest studies docs pictures real check format bench ratios compiled lock clean
 # The main job: a certified plan, five policies on a trace and over a range of loads, and then live:
 # real servers, routers and requests on this machine, for a minute. The last step says so, and no
 # more, where the machine is too slow to measure.
@@ -145,6 +145,12 @@ format: $(STAMP)dev
 
 bench: $(STAMP)bench
 	$(BIN)/python -m benchmarks
+
+# The ratios of docs/benchmarks.md, added to a file that later runs are compared with: it fails where
+# one has fallen by a fifth.
+RATIOS := out/ratios.jsonl
+ratios: $(STAMP)bench
+	$(BIN)/python -m benchmarks.ratios --history $(RATIOS)
 
 # A wheel with the router's hot path compiled (docs/router-speed.md), and its tests against that:
 # from a folder without src/, so that nothing else can be what is tested. Needs a C compiler.

@@ -97,7 +97,7 @@ NAVIGATION: dict[str, list[str]] = {
         "backend-and-load",
         "demo",
     ],
-    "Compared with others": ["compare/index"],
+    "Compared with others": ["compare/index", "benchmarks"],
     "Reference": [
         "verbs/index",
         "system-files",
