@@ -4,7 +4,8 @@ So many files of so many rows each, by default 200 of 150 000, whose values are 
 two worker processes: by `ProcessPoolExecutor`, by `Scheduler.map` and by `isocline run`, each as a
 script of its own that prints a line for each result. Printed, as medians over rounds that take the
 contestants in turn, and beside the pool's: seconds from the start of the script to its first
-result, from its first tenth of results to the last, per result, and from its start to its end.
+result; for each result after the first third, when all workers have begun; and from its start to
+its end.
 """
 
 import statistics
@@ -63,7 +64,7 @@ class Times(NamedTuple):
     """Seconds of one run."""
 
     first: float  # to the first result
-    each: float  # per result, from the first tenth of them to the last
+    each: float  # per result, from the first third of them to the last
     all: float  # to the end of the process
 
 
@@ -97,7 +98,7 @@ def timed(command: Sequence[str], results: int) -> Times:
     took = time.perf_counter() - began
     if process.returncode != 0 or len(came) != results:
         raise RuntimeError(f"{len(came)} results of {results}: {said.decode()}")
-    skipped = results // 10
+    skipped = results // 3
     return Times(came[0] - began, (came[-1] - came[skipped]) / (results - 1 - skipped), took)
 
 

@@ -127,7 +127,7 @@ def end_task(state: State, task: int) -> list[Action]:
         job = state.resources.leave(task).spec.job
     else:
         row = state.row.pop(task)
-        job = state.policy_state.facts(row)[1]
+        job = state.policy_state.job(row)
         if state.policy_state.waits(row):
             unqueue(state, row)
     state.shares.leave(job)

@@ -18,7 +18,7 @@ from isocline.dispatch.core import allocation
 from isocline.dispatch.core.kernels import state as kernel_state
 from isocline.dispatch.core.kernels import step
 from isocline.dispatch.core.kernels.admission import drop_holder, unref_all
-from isocline.dispatch.core.kernels.queues import first_waiting
+from isocline.dispatch.core.kernels.queues import drop_stale, first_waiting
 from isocline.dispatch.core.kernels.state import FETCH_FACTS, FUNCTION, MOST_HOLDERS, START_FACTS
 from isocline.dispatch.core.unplaceable import TaskSpec
 from isocline.policies.own_code import CANNOT_COMPILE, blame
@@ -28,6 +28,7 @@ from isocline.policies.scheduling.state.columns import IDLE, LENGTH, LEVEL, SERV
 from isocline.policies.scheduling.state.fair_share import FairShare
 from isocline.policies.scheduling.state.longest_queue import is_full, with_more_keys
 from isocline.policies.scheduling.state.tasks import (
+    ENTRIES,
     FIRST_TASKS,
     FREE,
     FULL,
@@ -136,6 +137,8 @@ class PolicyState:
 
     def fetches(self) -> Iterable[tuple[int, ...]]:
         """Fetches begun by the last event: server and row of each."""
+        if not self._fetches[0]:
+            return ()
         flat = iter(self._fetches[1 : 1 + FETCH_FACTS * self._fetches[0]].tolist())
         return zip(*[flat] * FETCH_FACTS, strict=True)
 
@@ -155,6 +158,20 @@ class PolicyState:
     def _blame(self, error: Exception) -> None:
         """Raise PolicyError in place of an error in a user's policy function."""
         blame(self.policy.name, functions_of(self.state.rules), error)
+
+    def adopt_tasks(self, old: "PolicyState", waiting: IndexArray, running: Sequence[int]) -> None:
+        """Take over the tasks of a policy state that is no longer used, with their rows.
+
+        Waiting tasks are in no queue, and running ones at no server, until that is entered here.
+        """
+        lists = old.view.lists
+        drop_stale(old.view.tasks, lists, np.zeros(lists.ring.shape[0], np.int64))
+        fact = old.view.tasks.fact
+        fact[waiting, ENTRIES] = 1
+        fact[running, ENTRIES] = 0
+        self.view = self.view._replace(tasks=old.view.tasks)
+        self.view.lists.mark[LEFT] = lists.mark[LEFT]
+        self.task_of = old.task_of
 
     def set_unqueued(self, rows: IndexArray, up: Sequence[int]) -> None:
         """Set tasks for UNQUEUE_MANY or REQUEUE_MANY, and servers local to those without data."""
@@ -225,6 +242,10 @@ class PolicyState:
     def waits(self, row: int) -> bool:
         """Whether a task has not started."""
         return bool(self.view.tasks.fact[row, WAITS])
+
+    def job(self, row: int) -> int:
+        """Row of a task's job."""
+        return int(self.view.tasks.fact[row, JOB])
 
     def facts(self, row: int) -> tuple[list[int], int, int]:
         """Local servers, job's row and function of a task."""

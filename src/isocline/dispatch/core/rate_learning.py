@@ -31,7 +31,7 @@ class IdleGap:
         self.seconds += (max(seconds, 0.0) - self.seconds) / self._count
 
 
-EVERY = 32  # observations between two updates of the rates
+EVERY = 32  # observations between two updates of the rates, and fewer before so many
 
 
 @final
@@ -68,6 +68,8 @@ class RateLearning:
             return False
         self.measured.of(attempt.function).observe(attempt.level, seconds)
         self._observed += 1
+        if self._observed < EVERY:  # after 1, 2, 4, ..., as nothing is known before the first
+            return self._observed.bit_count() == 1
         return self._observed % EVERY == 0
 
     def observe_fetch(self, function: int, level: int, seconds: float) -> None:

@@ -1,13 +1,14 @@
 """Loss of a server, with requeueing of its tasks, and resizing to more columns."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from isocline.dispatch.actions import Action
-from isocline.dispatch.core.admission import admit, after_enqueue
+from isocline.dispatch.core.admission import after_enqueue
+from isocline.dispatch.core.attempts import Attempt
 from isocline.dispatch.core.kernels.admission import drop_holder, unref_all
 from isocline.dispatch.core.kernels.state import (
     QUEUE,
@@ -20,7 +21,7 @@ from isocline.dispatch.core.kernels.state import (
 )
 from isocline.dispatch.core.policy_state import PolicyState
 from isocline.dispatch.core.state import State
-from isocline.policies.scheduling.state.tasks import HIGH, LOW, NONE, WAITS
+from isocline.policies.scheduling.state.tasks import HIGH, LOW, WAITS
 
 
 def lose_server(state: State, server: int, now: float) -> list[Action]:
@@ -66,17 +67,26 @@ def fits(policy_state: PolicyState, server: int, rack: int) -> bool:
 def move(state: State, now: float) -> list[Action]:
     """Move everything to a policy state with more columns."""
     old = state.policy_state
-    state.policy_state = _wider(state)
-    state.shares.move_to(state.policy_state)
+    rows = all_waiting(old)
+    state.policy_state = wider = _wider(state)
+    wider.adopt_tasks(old, rows, [one.row for one in _served(state)])
+    state.shares.move_to(wider)
     for server in state.prefetch.servers():
-        state.policy_state.core.fetching[server] += 1
+        wider.core.fetching[server] += 1
     state.apply_rates(anew=True)
-    _move_attempts(old, state)
+    for attempt in _served(state):
+        wider.event(
+            SET_PIPELINED if attempt.ahead else START_COPY, attempt.start.server, attempt.row
+        )
     state.waiting = 0
-    actions: list[Action] = []
-    for row in all_waiting(old).tolist():
-        actions += admit(state, *old.spec(row), now)
-    return actions
+    wider.set_unqueued(rows[::-1], tuple(state.attempts.at))
+    return _requeue_many(state, now)
+
+
+def _served(state: State) -> Iterator[Attempt]:
+    """Yield all attempts that the policy state has at servers."""
+    for attempts in state.attempts.at.values():
+        yield from (attempt for attempt in attempts if not attempt.withdrawn)
 
 
 def _wider(state: State) -> PolicyState:
@@ -97,25 +107,6 @@ def _wider(state: State) -> PolicyState:
     known = old.policy.remembers * old.setting.size
     wider.view.memory[:known] = old.view.memory[:known]
     return wider
-
-
-def _move_attempts(old: PolicyState, state: State) -> None:
-    """Enter all attempts and their tasks into the wider policy state."""
-    wider = state.policy_state
-    moved: dict[int, int] = {}  # old row -> new row
-    for server, attempts in state.attempts.at.items():
-        for attempt in attempts:
-            if attempt.withdrawn:
-                continue
-            row = moved.get(attempt.row, NONE)
-            if row == NONE:
-                wider.describe(*old.spec(attempt.row))
-            wider.event(SET_PIPELINED if attempt.ahead else START_COPY, server, row)
-            row = wider.described_row() if row == NONE else row
-            moved[attempt.row] = row
-            attempt.row = row
-            if attempt.start.task in state.row:
-                state.row[attempt.start.task] = row
 
 
 IndexArray = npt.NDArray[np.int64]
@@ -140,7 +131,8 @@ def waiting_for(policy_state: PolicyState, server: int) -> IndexArray:
 
 
 def _by_submission(policy_state: PolicyState, rows: IndexArray) -> IndexArray:
-    return rows[np.argsort(policy_state.view.tasks.time[rows, SERIAL])]
+    # Rows that are given one after the other are in runs, which a stable sort merges.
+    return rows[np.argsort(policy_state.view.tasks.time[rows, SERIAL], kind="stable")]
 
 
 def unqueue_many(policy_state: PolicyState, rows: IndexArray) -> None:
