@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cloudpickle
 import numpy as np
@@ -48,11 +48,19 @@ def raises(*_: Any) -> None:
     raise LookupError("no such word")
 
 
+class Held(NamedTuple):
+    """An object of the user's that has a future."""
+
+    value: Any
+
+
 def test_futures_stand_for_their_results_at_any_depth(live: Scheduler) -> None:
     one = live.submit(add, None, 1, 2)
     two = live.submit(add, None, one, one)
     found = live.submit(captured, None, one, [two, {"k": (one, 4)}], named=two).result()
     assert found == ((3, [6, {"k": (3, 4)}]), {"named": 6})
+    keyed = live.submit(captured, None, {one: {two}}, Held(one)).result()
+    assert keyed == (({3: {6}}, Held(3)), {})
     assert live.submit(captured, None, one, two).result() == ((3, 6), {})  # they ended long ago
 
 
@@ -247,8 +255,10 @@ def test_only_arguments_of_its_scheduler_can_be_inputs(live: Scheduler, kind: st
         with pytest.raises(UsageError, match="is of another scheduler; give its"):
             live.submit(add, None, given, 1)
     own: Any = live.submit(int) if kind == "future" else live.broadcast(1)
-    with pytest.raises(UsageError, match="cannot be pickled"):
+    with pytest.raises(UsageError, match=rf"a {kind} must be an argument of a task"):
         live.submit(lambda: own)  # as a value that the function carries
+    with pytest.raises(UsageError, match=r"give None|neither text, a path nor a tuple"):
+        live.submit(add, own, 1)
 
 
 def test_what_cannot_be_pickled_is_no_broadcast(live: Scheduler) -> None:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from isocline.dispatch.rules import Rules as Rules
     from isocline.dispatch.scheduler import Scheduler as Scheduler
     from isocline.dispatch.setup import Settings as Settings
+    from isocline.dispatch.sharing.client import SharedJob as SharedJob
+    from isocline.dispatch.sharing.client import connect as connect
     from isocline.dispatch.telemetry.records import AttemptRecord as AttemptRecord
     from isocline.dispatch.telemetry.timeline import Timeline as Timeline
 
@@ -64,7 +66,9 @@ _HOME_OF = dict.fromkeys(_ERRORS, "isocline.dispatch.errors") | {
     "Rules": "isocline.dispatch.rules",
     "Scheduler": "isocline.dispatch.scheduler",
     "Settings": "isocline.dispatch.setup",
+    "SharedJob": "isocline.dispatch.sharing.client",
     "Timeline": "isocline.dispatch.telemetry.timeline",
+    "connect": "isocline.dispatch.sharing.client",
 }
 __all__ = list(_HOME_OF)
 

@@ -92,6 +92,7 @@ class TaskFuture(Future[T]):
         owner: Maker of its task and of those that may have it as an argument; None: no task may.
         input: Its result as an input of other tasks, once there are any.
         identity: Packed identity of its task, if there is a journal.
+        packed: Whether its result stays pickled, as it is another process's.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class TaskFuture(Future[T]):
         self.owner: object = None
         self.input: Input | None = None
         self.identity = b""
+        self.packed = False
         self.number = number
         self._cancelled = cancelled
         self._put = call if callbacks is None else callbacks.put
@@ -154,6 +156,9 @@ class TaskFuture(Future[T]):
 
     def __await__(self) -> Generator[Any, None, T]:
         return self._awaited().__await__()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a future must be an argument of a task, on its own or in a container")
 
     def __repr__(self) -> str:
         state = "running" if self.running() else "done" if self.done() else "waiting"

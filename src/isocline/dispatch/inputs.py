@@ -33,8 +33,10 @@ class Input:
 
     __slots__ = ("__weakref__", "data", "number", "producer", "shared")
 
-    def __init__(self, data: bytes | None = None, *, shared: bool = False) -> None:
-        self.number = next(_NUMBERS)
+    def __init__(
+        self, data: bytes | None = None, *, shared: bool = False, number: int | None = None
+    ) -> None:
+        self.number = next(_NUMBERS) if number is None else number
         self.shared = shared
         self.data = data
         self.producer: tuple[str, int] | None = None
@@ -49,17 +51,17 @@ class Broadcast(Generic[T]):
         input: Its input.
     """
 
-    def __init__(self, value: T, data: bytes, owner: object, fingerprint: Callable[[], Any]):
+    def __init__(self, value: T, given: Input, owner: object, fingerprint: Callable[[], Any]):
         """Initialise; made by `Scheduler.broadcast`.
 
         Args:
             value: The object.
-            data: Its pickle.
+            given: Its input, with its pickle.
             owner: Maker of the tasks that may use it.
             fingerprint: Returns fingerprint and paths of the object.
         """
         self.value = value
-        self.input = Input(data, shared=True)
+        self.input = given
         self.owner = owner
         self.fingerprint = fingerprint
 

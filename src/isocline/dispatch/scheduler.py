@@ -39,6 +39,7 @@ from isocline.dispatch.rules import Rules
 from isocline.dispatch.setup import Settings, engine_of, prior, rules_of
 from isocline.dispatch.submission.chunk_locations import Locations
 from isocline.dispatch.submission.submitter import Submitter
+from isocline.dispatch.submission.task import Task
 from isocline.dispatch.submission.task_factory import Submission, TaskFactory
 from isocline.dispatch.submission.versions import Files, Version
 from isocline.dispatch.telemetry.records import Records
@@ -51,6 +52,7 @@ from isocline.randomness.draws import stream
 if TYPE_CHECKING:
     from isocline.dispatch.explain import Explanation
     from isocline.dispatch.live_page.page import RunPage
+    from isocline.dispatch.sharing.listener import DriverListener
 
 T = TypeVar("T")
 
@@ -163,6 +165,7 @@ class Scheduler(Submitter):
         self._jobs = itertools.count(1)  # 0 stands for tasks without a job
         self._closed = False
         self._page: RunPage | None = None
+        self._drivers: DriverListener | None = None
         self._policy = parsed.name
         self._forked = False  # whether this is a copy in a forked child
         self._nodes = Nodes()
@@ -204,8 +207,7 @@ class Scheduler(Submitter):
             UsageError: The weight is not a finite number above 0.
         """
         self._require_own()
-        number = next(self._jobs)
-        self._loop.call(lambda: self._loop.coordinator.core.set_weight(number, weight))
+        number = self._open_job(weight)
         return Job(
             name,
             weight,
@@ -213,6 +215,47 @@ class Scheduler(Submitter):
             lambda: self.window,
             self._cancel_waiting,
         )
+
+    def share(self, address: str = "127.0.0.1:0", *, key: str | bytes) -> str:
+        """Let other processes submit tasks, until the scheduler is closed; returns HOST:PORT.
+
+        Each driver that calls `isocline.dispatch.connect` gets a job, with a fair share of the
+        nodes by its weight; if it goes or dies, its tasks are cancelled. Who has the key may run
+        code here and at the nodes, and nothing is encrypted: keep it secret, and the network, too.
+
+        Args:
+            address: HOST:PORT; port 0 for any free one.
+            key: Secret that drivers must give, 16 random bytes or more.
+
+        Raises:
+            UsageError: The address is invalid or not available, the scheduler is already shared, or
+                it has a journal, which drivers have for themselves.
+        """
+        from isocline.dispatch.sharing.listener import (  # noqa: PLC0415 - rarely needed
+            DriverListener,
+            Host,
+        )
+        from isocline.dispatch.sharing.protocol import address_of, key_of  # noqa: PLC0415
+
+        self._require_own()
+        if self._drivers is not None:
+            raise UsageError(f"share: already shared, at {self._drivers.address}")
+        if self._journal is not None:
+            raise UsageError("share: not possible with a journal; leave the journal out")
+        host = Host(
+            lambda _name, weight: self._open_job(weight),
+            lambda packed, job: self._begin(self._factory.packed_task(packed, job)),
+            self._cancel_waiting,
+            lambda: self.window,
+            self._factory.inputs,
+        )
+        try:
+            self._drivers = DriverListener(address_of(address), key_of(key), host)
+        except OSError as error:
+            raise UsageError(
+                f"address {address}: not available ({error.strerror or error}); give another"
+            ) from error
+        return self._drivers.address
 
     def broadcast(self, value: T) -> Broadcast[T]:
         """Make a handle to a large object that many tasks get as an argument.
@@ -319,6 +362,8 @@ class Scheduler(Submitter):
             self._close_journal(quietly=True)
             raise
         finally:
+            if self._drivers is not None:
+                self._drivers.close()
             if self._page is not None:
                 self._page.close()
         self._callbacks.close(grace)
@@ -347,9 +392,17 @@ class Scheduler(Submitter):
 
     # Steps
 
+    def _open_job(self, weight: float) -> int:
+        """Number of a new job; raises UsageError unless the weight is a number above 0."""
+        number = next(self._jobs)
+        self._loop.call(lambda: self._loop.coordinator.core.set_weight(number, weight))
+        return number
+
     def _submit(self, submission: Submission, job: int, job_name: str) -> TaskFuture[Any]:
         self._require_own()
-        task = self._factory.task(submission, job, job_name)
+        return self._begin(self._factory.task(submission, job, job_name))
+
+    def _begin(self, task: Task) -> TaskFuture[Any]:
         if self._closed or self._loop.over:
             failure = self._loop.failure
             why = f", as it failed: {failure}" if failure else ""

@@ -130,7 +130,8 @@ class TaskLedger:
         if task.future.input is not None:
             task.future.input.data = value
             task.future.input.producer = node, self._nodes.losses[node]
-        _give(task, unpickled(task.key, "its result", value))
+        packed = task.future.packed
+        _give(task, value if packed else unpickled(task.key, "its result", value))
 
     def resumed(self, task: Task, value: bytes, now: float) -> bool:
         """Set a task's result from an earlier run; returns False if it is unreadable."""

@@ -1,7 +1,7 @@
 """Inputs of a scheduler's tasks: futures and broadcasts found among arguments."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from threading import Lock
 from typing import Any, TypeVar, final
@@ -20,12 +20,16 @@ T = TypeVar("T")
 class Inputs:
     """Maker of inputs, safe for several threads."""
 
-    def __init__(self, release: Callable[[int], object]) -> None:
+    def __init__(
+        self, release: Callable[[int], object], numbers: Iterator[int] | None = None
+    ) -> None:
         """Initialise; `release` is called with the number of an input that nothing uses any more.
 
-        It is called in any thread, at any time, and must only queue the number.
+        It is called in any thread, at any time, and must only queue the number. `numbers` are those
+        of new inputs; None: as in this process.
         """
         self._release = release
+        self._numbers = numbers
         self._lock = Lock()
 
     def broadcast(self, value: T) -> Broadcast[T]:
@@ -36,31 +40,36 @@ class Inputs:
                 f"broadcast: the {type(value).__qualname__} cannot be pickled "
                 f"({words(data.error)}); open files, locks and connections in the tasks"
             ) from data.error
-        handle = Broadcast(value, data, self, cache(lambda: walked(value)))
-        self._watch(handle.input)
-        return handle
+        return Broadcast(value, self.new(data, shared=True), self, cache(lambda: walked(value)))
 
     def of(self, future: TaskFuture[Any]) -> Input:
         """Return the input that is a future's result."""
         with self._lock:
             if future.input is None:
-                future.input = Input()
-                self._watch(future.input)
+                future.input = self.new()
             return future.input
+
+    def new(
+        self, data: bytes | None = None, *, shared: bool = False, number: int | None = None
+    ) -> Input:
+        """Make an input, of the next number by default."""
+        if number is None and self._numbers is not None:
+            number = next(self._numbers)
+        given = Input(data, shared=shared, number=number)
+        weakref.finalize(given, self._release, given.number).atexit = False
+        return given
 
     def collector(self) -> "Collector":
         """Make a collector for the arguments of one task."""
         return Collector(self)
-
-    def _watch(self, given: Input) -> None:
-        weakref.finalize(given, self._release, given.number).atexit = False
 
 
 def fill_input(future: TaskFuture[Any]) -> BaseException | None:
     """Pickle a finished future's result for its input, unless the ledger has; returns an error."""
     if future.input is None or future.input.data is not None:
         return None
-    data = guarded(pickling.dumps, future.result())
+    value = future.result()
+    data = value if future.packed else guarded(pickling.dumps, value)
     if isinstance(data, Caught):
         return data.error
     future.input.data = data

@@ -50,12 +50,19 @@ class Payloads:
                 f"submit: {shown(original)} is not a function; give a function, then the chunk"
             )
         name = name_of(original)
-        number = self._numbers.setdefault(name, len(self._numbers))
-        found = Function(original, name, number, self._shared.one(_pickled(original, name)))
+        found = self._function(original, name, _pickled(original, name))
         if len(self._functions) >= _KEPT:
             self._functions.popitem(last=False)
         self._functions[id(original)] = found
         return found
+
+    def packed(self, name: str, pickled: bytes) -> Function:
+        """Return a function that another process has pickled."""
+        return self._function(_elsewhere, name, pickled)
+
+    def _function(self, original: Callable[..., Any], name: str, pickled: bytes) -> Function:
+        number = self._numbers.setdefault(name, len(self._numbers))
+        return Function(original, name, number, self._shared.one(pickled))
 
     def arguments(
         self,
@@ -93,6 +100,10 @@ class Payloads:
                 self._walks.popitem(last=False)
             found = self._walks[pickled] = walked(value)
         return found
+
+
+def _elsewhere(*_: object) -> None:
+    """Stand for a function that is known to another process only."""
 
 
 def name_of(function: Callable[..., Any]) -> str:

@@ -7,7 +7,8 @@ keys.
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar, final
 
@@ -21,6 +22,7 @@ from isocline.dispatch.submission.chunk_locations import Locations, checked, rea
 from isocline.dispatch.submission.fingerprint import Walked, fingerprint, walked
 from isocline.dispatch.submission.inputs import Inputs
 from isocline.dispatch.submission.needs import need_of
+from isocline.dispatch.submission.packed import PackedTask
 from isocline.dispatch.submission.payload import Function, Payloads
 from isocline.dispatch.submission.task import Task
 from isocline.dispatch.submission.versions import Data, Files, Version, Versions
@@ -80,7 +82,11 @@ class Submission(NamedTuple):
 
 @final
 class TaskFactory:
-    """Task factory of one scheduler; safe for several threads."""
+    """Task factory of one scheduler; safe for several threads.
+
+    Attributes:
+        inputs: Maker of its inputs.
+    """
 
     def __init__(
         self,
@@ -91,6 +97,7 @@ class TaskFactory:
         loader: Callable[[Any], object] | None = None,
         version: Version | None = None,
         release: Callable[[int], object] = lambda _number: None,
+        numbers: Iterator[int] | None = None,
     ) -> None:
         """Initialise.
 
@@ -102,6 +109,7 @@ class TaskFactory:
             loader: Function from a chunk to the value that the task gets.
             version: Function from a chunk to the version of its data; None: no versions.
             release: As in `Inputs`.
+            numbers: As in `Inputs`.
         """
         require_positive("limit", limit)
         self._locations = reader(locations)
@@ -109,7 +117,7 @@ class TaskFactory:
         self._limit = limit
         self._future = future
         self._calls = Payloads()
-        self._inputs = Inputs(release)
+        self.inputs = Inputs(release, numbers)
         self._keys = Keys(once=journal is not None)
         self._numbers = itertools.count()
         self._versions = Versions(version or Files())
@@ -124,7 +132,7 @@ class TaskFactory:
         """
         require_positive("limit", submission.limit)
         function = self._calls.function(submission.function)
-        given = self._inputs.collector()
+        given = self.inputs.collector()
         arguments = self._calls.arguments(
             function.name, submission.arguments, submission.named, given.refer
         )
@@ -152,9 +160,9 @@ class TaskFactory:
             missing=len(awaited),
             need=need_of(submission.resources),
         )
-        task.future.owner = self._inputs
+        task.future.owner = self.inputs
         if submission.keep:
-            self._inputs.of(task.future)
+            self.inputs.of(task.future)
         if self._journal:
             task.fingerprint, task.data = _examined(
                 lambda: self._identity(function, arguments, submission, chunk, awaited),
@@ -165,9 +173,33 @@ class TaskFactory:
             task.found = self._journal.find(key, task.fingerprint, command=command)
         return task
 
+    def packed_task(self, packed: PackedTask, job: int) -> Task:
+        """Make a task of what another process has packed; raises UsageError for its locations."""
+        require_positive("limit", packed.limit)
+        holders = () if packed.chunk is None else self._holders(packed.chunk)
+        number = next(self._numbers)
+        task = Task(
+            number=number,
+            key=packed.key,
+            function=self._calls.packed(packed.name, packed.function),
+            arguments=packed.arguments,
+            chunk=packed.chunk,
+            holders=holders or (),
+            engine_locates=holders is None,
+            limit=self._limit if packed.limit is None else packed.limit,
+            job=job,
+            future=self._future(packed.key, number),
+            inputs=packed.inputs,
+            awaited=packed.awaited,
+            missing=len(packed.awaited),
+            need=packed.need,
+        )
+        task.future.packed, task.future.input = True, packed.keep
+        return task
+
     def broadcast(self, value: T) -> Broadcast[T]:
         """Make a handle to an object for many tasks; raises UsageError if it cannot be pickled."""
-        return self._inputs.broadcast(value)
+        return self.inputs.broadcast(value)
 
     def _identity(
         self,
@@ -229,6 +261,11 @@ def _examined(make: Callable[[], T], name: str) -> T:
 
 
 def _chunk_name(chunk: object) -> str:
+    if isinstance(chunk, Future):
+        raise UsageError(
+            "submit: a future stands in the place of the chunk; give None for a task without one: "
+            "submit(function, None, future)"
+        )
     try:
         return chunk_name(chunk)
     except UsageError as error:
