@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from isocline.model.cluster import Cluster, Rates
 
 # Assumed where nothing was measured: a remote task takes twice as long as a local one, as in
-# Section 6 of the near-data paper.
+# Section 6 of the near-data paper, and one in the rack the geometric mean of the two.
 _SLOWDOWN = 2.0
 _SHOWN = 3  # chunks named per proposal
 
@@ -94,11 +94,11 @@ def explain(demand: Demand, nodes: Sequence[Node], elapsed: float) -> Explanatio
         nodes: All nodes that are or were up.
         elapsed: Time from the first submission to the last end, s.
     """
-    seconds = {level: demand.seconds[level] / count for level, count in demand.measured.items()}
+    seconds = demand.means()
     helped = help_given(demand.helped)
     planned, basis = _Planned(), "no task whose chunk a node holds has finished"
     if elapsed > 0 and any(demand.types.keys() - {()}):
-        rates, basis = _rates(seconds, demand.tasks)
+        rates, basis = _rates(seconds, demand.tasks, racked=_shared_racks(nodes))
         if rates is not None:
             left = _left(demand, len(nodes), elapsed) * _all_of_measured(demand)
             planned = _planned(_cluster(demand, nodes, rates, left), demand)
@@ -132,22 +132,34 @@ def _all_of_measured(demand: Demand) -> float:
     return tasks / (tasks - demand.cold) if tasks > demand.cold else 1.0
 
 
-def _rates(seconds: dict[str, float], tasks: Mapping[str, int]) -> tuple["Rates | None", str]:
-    """Measured or assumed rates, tasks/s, and remarks on them."""
+def _shared_racks(nodes: Sequence[Node]) -> bool:
+    """Whether there are several racks, one of them with several nodes."""
+    racks = Counter(node.rack for node in nodes)
+    return 1 < len(racks) < len(nodes)
+
+
+def _rates(
+    seconds: dict[str, float], tasks: Mapping[str, int], *, racked: bool
+) -> tuple["Rates | None", str]:
+    """Measured or assumed rates, tasks/s, and remarks on them; `racked`: also of racks."""
     from isocline.model.cluster import Rates  # noqa: PLC0415 - numpy and scipy, when needed
 
     local, rack, remote = (seconds.get(level) for level in LEVELS)
-    basis = ""
-    if remote is None:
+    assumed = []
+    if remote is None and rack is not None:
         remote = rack
+        if racked and local is not None:
+            remote = rack * max(rack / local, 1.0)
+            ran = _unmeasured(tasks["remote"], "ran in another rack")
+            assumed.append(f"{ran}; it is assumed to lose as much again as one within the rack")
     if remote is None and local is not None:
         remote = _SLOWDOWN * local
         ran = _unmeasured(tasks["remote"], "ran remotely")
-        basis = f"{ran}; it is assumed that one takes {_SLOWDOWN:g} times as long"
+        assumed.append(f"{ran}; it is assumed that one takes {_SLOWDOWN:g} times as long")
     elif local is None and remote is not None:
         local = remote / _SLOWDOWN
         ran = _unmeasured(tasks["local"], "ran where its data is")
-        basis = f"{ran}; it is assumed that one is {_SLOWDOWN:g} times as fast"
+        assumed.append(f"{ran}; it is assumed that one is {_SLOWDOWN:g} times as fast")
     if local is None or remote is None:
         return None, _unmeasured(1, "has finished")
     if not 0.0 < local < remote:
@@ -155,8 +167,12 @@ def _rates(seconds: dict[str, float], tasks: Mapping[str, int]) -> tuple["Rates 
             None,
             "remote tasks took no longer than local ones, so it does not matter where data is",
         )
+    if racked and rack is None:
+        rack = (local * remote) ** 0.5
+        ran = _unmeasured(tasks["rack"], "ran in the rack of its data")
+        assumed.append(f"{ran}; the geometric mean of local and remote is assumed")
     between = 1.0 / rack if rack is not None and local < rack < remote else None
-    return Rates(1.0 / local, 1.0 / remote, between), basis
+    return Rates(1.0 / local, 1.0 / remote, between), "; ".join(assumed)
 
 
 def _unmeasured(tasks: int, ran: str) -> str:

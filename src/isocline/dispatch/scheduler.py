@@ -174,7 +174,8 @@ class Scheduler(Submitter):
         def begin(emit: Emit) -> Coordinator:
             nodes = self._engine.start(emit)
             racks = [self._nodes.came_up(node)[1] for node in nodes]
-            known = settings.rates or prior(len(set(racks)))
+            joins = not self._engine.fixed and any(node.rack for node in nodes)  # another rack may
+            known = settings.rates or prior(len(set(racks)) + joins)
             core = Core(racks, known, parsed, rng, rules, fetches=self._engine.fetches)
             for node in nodes:
                 equip(core, self._nodes, node)

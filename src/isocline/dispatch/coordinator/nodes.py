@@ -158,6 +158,13 @@ class Nodes:
         """Return the number of a node that is or was up."""
         return self._number[name]
 
+    def by_rack(self, names: Iterable[str], node: str) -> Iterable[str]:
+        """Return names with those of nodes in a node's rack first, otherwise in the same order."""
+        if len(self._rack) == 1:
+            return names
+        rack, number = self.rack(node), self._number
+        return sorted(names, key=lambda name: name not in number or self.rack(name) != rack)
+
     def rack(self, name: str) -> int:
         """Return the number of the rack of a node that is or was up."""
         return self._rack[self.known[self._number[name]].rack]

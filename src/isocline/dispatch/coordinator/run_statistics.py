@@ -1,6 +1,6 @@
 """Statistics of a run at a given moment."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, final
 
 from isocline.dispatch.coordinator.coordinator import Coordinator
@@ -28,6 +28,7 @@ class RunStatistics:
     unwritten: int  # rows not yet in the journal
     copies: int = 0  # copies started of slow tasks
     copies_first: int = 0  # of these, finished before the first attempt
+    seconds: dict[str, float] = field(default_factory=dict)  # measured mean of a task, by level
 
     def _repr_html_(self) -> str:
         return in_notebook("statistics_html", self)
@@ -66,4 +67,5 @@ def run_statistics(
         unwritten=ledger.unwritten,
         copies=counts.copies,
         copies_first=counts.copies_first,
+        seconds=ledger.demand.means(),
     )

@@ -34,10 +34,11 @@ class TaskHolders:
     def to_ask(self, task: Task, node: str) -> tuple[str, ...]:
         """Return the holders that a node should ask for a task's chunk, including itself.
 
-        Silent holders are left out, as each would cost a wait.
+        Those in the node's rack come first. Silent holders are left out, as each would cost a wait.
         """
         silent = self._nodes.is_silent
-        return tuple(name for name in self.names(task) if name == node or not silent(name))
+        names = self._nodes.by_rack(self.names(task), node)
+        return tuple(name for name in names if name == node or not silent(name))
 
     def servers(self, task: Task) -> list[int] | None:
         """Return the servers at which a task is local; None: all that are up.

@@ -105,7 +105,7 @@ def _begin(state: State, fetches: Iterable[tuple[int, ...]], now: float) -> list
             actions += admit(state, unqueue(state, row), (), now, REQUEUE_PREFETCHED)
             continue
         holders, _, function = state.policy_state.facts(row)
-        state.prefetch.begin(task, server, function, state.far_level(holders, server))
+        state.prefetch.begin(task, server, function, state.policy_state.far_level(holders, server))
         state.counts.fetches += 1
         actions.append(Fetch(task, server))
     return actions

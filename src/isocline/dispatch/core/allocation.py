@@ -95,7 +95,7 @@ def empty_kernel_state(setting: ClusterSetting) -> KernelState:
         started=np.zeros(1 + state.MOST_STARTS, np.int64),
         starts=np.zeros(1 + START_FACTS * state.MOST_STARTS, np.int64),
         fetching=np.zeros(setting.size, np.int32),
-        fetch_limits=np.zeros(2),
+        fetch_limits=np.zeros(3),
         fetches=np.zeros(1 + FETCH_FACTS * state.MOST_FETCHES, np.int64),
         unqueued=np.zeros(1, np.int64),
         up=np.zeros(0, np.int64),

@@ -22,7 +22,7 @@ from isocline.dispatch.core.kernels.queues import drop_stale, first_waiting
 from isocline.dispatch.core.kernels.state import FETCH_FACTS, FUNCTION, MOST_HOLDERS, START_FACTS
 from isocline.dispatch.core.unplaceable import TaskSpec
 from isocline.policies.own_code import CANNOT_COMPILE, blame
-from isocline.policies.scheduling.contract import ClusterSetting, SchedulingPolicy
+from isocline.policies.scheduling.contract import RACK, REMOTE, ClusterSetting, SchedulingPolicy
 from isocline.policies.scheduling.own_rules import functions_of, misused, option_of
 from isocline.policies.scheduling.state.columns import IDLE, LENGTH, LEVEL, SERVING, WAITING
 from isocline.policies.scheduling.state.fair_share import FairShare
@@ -239,6 +239,14 @@ class PolicyState:
         """Locality level at which a server runs its task."""
         return self._columns[server, LEVEL]
 
+    def far_level(self, holders: Sequence[int], server: int) -> int:
+        """Locality level of a server for a task that others hold, without prefetches."""
+        rack = self.setting.rack
+        near = self.setting.racks > 1 and any(
+            rack[holder] == rack[server] for holder in holders if holder != server
+        )
+        return RACK if near else REMOTE
+
     def waits(self, row: int) -> bool:
         """Whether a task has not started."""
         return bool(self.view.tasks.fact[row, WAITS])
@@ -301,9 +309,12 @@ class PolicyState:
         self.view.option[:] = option_of(self.policy, self.setting)
         self.event(kernel_state.SET_RATES)
 
-    def set_fetching(self, most: int, services: float) -> None:
-        """Set the most fetches of a server at a time, and the length of one in services."""
-        self.core.fetch_limits[:] = most, services
+    def set_fetching(self, most: int, near: float, far: float) -> None:
+        """Set the most fetches of a server at a time, and the length of one in services.
+
+        `near` is the length of one from its rack.
+        """
+        self.core.fetch_limits[:] = most, near, far
 
     def set_cost(self, function: int, seconds: float) -> None:
         """Set the service time of a function."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.dispatch.core.policy_state import PolicyState
-from isocline.policies.scheduling.contract import LOCAL, REMOTE
+from isocline.policies.scheduling.contract import LOCAL, RACK, REMOTE
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -52,7 +52,8 @@ class Prefetch:
         if on == self.on and not anew:
             return
         self.on = on
-        policy_state.set_fetching(self._most if on else 0, reading * rates[LOCAL])
+        near, far = rates[LOCAL] / rates[RACK] - 1.0, rates[LOCAL] / rates[REMOTE] - 1.0
+        policy_state.set_fetching(self._most if on else 0, near, far)
         policy_state.set_rates(rates[LOCAL] * np.array([1.0, _NEVER, _NEVER]) if on else rates)
 
     def begin(self, task: int, server: int, function: int, level: int) -> None:

@@ -105,7 +105,7 @@ def _helper(state: State, waits_for: Sequence[int], row: int) -> int:
     if helper == NONE:
         return NONE
     local = helper in holders or arrays.task_of[row] in state.anywhere
-    level = LOCAL if local else state.far_level(holders, helper)
+    level = LOCAL if local else arrays.far_level(holders, helper)
     fresh = state.learning.measured.expected(function, level)
     return helper if wait > state.rules.relief * fresh else NONE
 

@@ -25,7 +25,9 @@ def reserve(
         state.mark_unplaceable(spec, now)
         return []
     resources.wait(spec, tuple(local), first=first)
-    for server in (*local, *resources.servers()):
+    others = (server for server in resources.servers() if server in state.attempts.at)
+    near_first = sorted(others, key=lambda server: _level(state, spec.task, local, server))
+    for server in (*local, *near_first):
         if resources.has_room(server, need) and (freed := _freed(state, server)) is not None:
             return [*freed, _start(state, resources.waiting[spec.task], server, now)]
     return []
@@ -35,7 +37,7 @@ def place_near(state: State, server: int, now: float) -> list[Action]:
     """Start waiting tasks at all servers of a site where room has come about."""
     actions: list[Action] = []
     for other in state.resources.neighbours(server):
-        one = state.resources.fitting(other)
+        one = _fitting(state, other)
         if one is not None and (freed := _freed(state, other)) is not None:
             actions += [*freed, _start(state, one, other, now)]
     return actions
@@ -43,7 +45,7 @@ def place_near(state: State, server: int, now: float) -> list[Action]:
 
 def place_at(state: State, server: int, now: float) -> list[Action]:
     """Start a waiting task at a server where an attempt has just ended, if one fits."""
-    one = state.resources.fitting(server)
+    one = _fitting(state, server)
     if one is None:
         return []
     state.policy_state.event(FREE, server)
@@ -80,6 +82,19 @@ def _freed(state: State, server: int) -> list[Action] | None:
     return [Cancel(copy.start.task, server)]
 
 
+def _fitting(state: State, server: int) -> Reserved | None:
+    """Task to start at a server: of those that fit, the oldest of the nearest level."""
+    fits = state.resources.fitting(server)
+    return min(fits, key=lambda one: _level(state, one.spec.task, one.local, server), default=None)
+
+
+def _level(state: State, task: int, local: Sequence[int], server: int) -> int:
+    """Locality level of a server for a task whose data is at the `local` ones."""
+    if task in state.anywhere or server in local:
+        return LOCAL
+    return state.policy_state.far_level(local, server)
+
+
 def _start(state: State, one: Reserved, server: int, now: float) -> Start:
     """Start a task at an idle server."""
     spec, local = state.resources.leave(one.spec.task)
@@ -87,8 +102,7 @@ def _start(state: State, one: Reserved, server: int, now: float) -> Start:
     arrays.describe(spec, local)
     arrays.event(START_COPY, server, NONE)
     row = state.row[task] = arrays.described_row()
-    near = task in state.anywhere or server in local
-    level = LOCAL if near else state.far_level(local, server)
+    level = _level(state, task, local, server)
     start = Start(task, server, level, WHY[level])
     attempt = begin_attempt(state, start, row, spec.job, spec.function, level, now)
     state.resources.take(attempt.number, server, state.resources.needs[task])

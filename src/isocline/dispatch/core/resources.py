@@ -99,14 +99,10 @@ class Resources:
         """Whether a task waits that a server could hold."""
         return any(self.could_hold(server, need) for need in self._kinds)
 
-    def fitting(self, server: int) -> Reserved | None:
-        """Return the task to start at a server: the oldest local one that fits, else the oldest."""
+    def fitting(self, server: int) -> Iterator[Reserved]:
+        """Waiting tasks that a server has room for, the oldest first."""
         if not any(self.has_room(server, need) for need in self._kinds):
-            return None
-        fits = list(self._fitting(server))
-        return next((one for one in fits if server in one.local), fits[0] if fits else None)
-
-    def _fitting(self, server: int) -> Iterator[Reserved]:
+            return
         for _, one in zip(range(_LOOKED_AT), self.waiting.values(), strict=False):
             if self.has_room(server, self.needs[one.spec.task]):
                 yield one

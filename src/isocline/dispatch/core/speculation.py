@@ -10,7 +10,7 @@ import numpy.typing as npt
 from isocline.dispatch.core.attempts import Attempt, Attempts
 from isocline.dispatch.core.policy_state import PolicyState
 from isocline.dispatch.core.service_times import WEIGHT, MeasuredRates
-from isocline.policies.scheduling.contract import LOCAL, REMOTE
+from isocline.policies.scheduling.contract import LOCAL
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -111,10 +111,12 @@ class Speculation:
             if holder not in taken and policy_state.is_idle(holder):
                 fresh = measured.mean(LOCAL)
                 return self._if_worth(Copy(holder, attempt, remaining, fresh))
-        idle = next((s for s in policy_state.idle() if s not in taken), None)
-        if idle is None:
+        idle = [server for server in policy_state.idle() if server not in taken]
+        if not idle:
             return None
-        return self._if_worth(Copy(idle, attempt, remaining, measured.mean(REMOTE)))
+        server = min(idle, key=lambda server: policy_state.far_level(holders, server))
+        fresh = measured.mean(policy_state.far_level(holders, server))
+        return self._if_worth(Copy(server, attempt, remaining, fresh))
 
     def _if_worth(self, copy: Copy) -> Copy | None:
         return copy if copy.remaining > self._factor * copy.fresh else None

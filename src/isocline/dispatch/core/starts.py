@@ -19,7 +19,7 @@ def starts(state: State, now: float, pipelined: bool = False) -> list[Action]:
         level = shown = LOCAL if task in state.anywhere else distance
         why = _why(state, level, server, queue)
         if level == LOCAL and state.prefetch.has(task, server):
-            shown = state.far_level(arrays.facts(row)[0], server)
+            shown = arrays.far_level(arrays.facts(row)[0], server)
             why = WHY[shown] + PREFETCHED
             counts.fetched += 1
         start = Start(task, server, shown, why, pipelined)

@@ -22,7 +22,7 @@ from isocline.dispatch.core.speculation import Speculation
 from isocline.dispatch.core.unplaceable import TaskSpec, Unplaceable
 from isocline.dispatch.rules import Rules
 from isocline.model.cluster import Rates
-from isocline.policies.scheduling.contract import RACK, REMOTE, ClusterSetting, SchedulingPolicy
+from isocline.policies.scheduling.contract import ClusterSetting, SchedulingPolicy
 from isocline.randomness.draws import Stream
 
 
@@ -125,13 +125,6 @@ class State:
         """Return the servers among these that are up."""
         at = self.attempts.at
         return servers if all(s in at for s in servers) else [s for s in servers if s in at]
-
-    def far_level(self, holders: Sequence[int], server: int) -> int:
-        """Locality level of a server for a task, without prefetches."""
-        rack = self.policy_state.setting.rack
-        others = [holder for holder in holders if holder != server]
-        near = self.policy_state.has_racks and any(rack[other] == rack[server] for other in others)
-        return RACK if near else REMOTE
 
     def mark_unplaceable(self, spec: TaskSpec, now: float) -> None:
         """Keep a task without a holder that is up outside of the policy state."""

@@ -39,6 +39,10 @@ class Demand:
         self.lost_seconds = 0.0
         self._chunks: Counter[tuple[str, Holders]] = Counter()
 
+    def means(self) -> dict[str, float]:
+        """Mean time for which a task kept a node busy, s, by level; only where it was measured."""
+        return {level: self.seconds[level] / count for level, count in self.measured.items()}
+
     def copy(self) -> Self:
         """Copy all counts, for another thread."""
         other = copy(self)

@@ -46,6 +46,7 @@ FETCHING, FETCH_DONE = 2, 3
 # Holders per task; of more, idle ones come first: 32 find an idle server as well as all would.
 MOST_HOLDERS = 32
 MOST_FETCHES = 16  # at one event
+MOST_OF_A_SERVER, OF_RACK, OF_REMOTE = 0, 1, 2  # entries of `fetch_limits`
 FETCH_FACTS = 2
 
 
@@ -72,8 +73,8 @@ class KernelState(NamedTuple):
     # (M,) int32, fetches under way at each server. Written by the kernel, and by the core if one
     # turns out to be unnecessary, or servers are added.
     fetching: npt.NDArray[np.int32]
-    # (2,) float64, most fetches at a server, 0 for none; and the length of a fetch, in local
-    # services. Written by the core.
+    # (3,) float64, most fetches at a server, 0 for none; and the length of a fetch from its rack
+    # and from another, in local services. Written by the core.
     fetch_limits: npt.NDArray[np.float64]
     # (1 + FETCH_FACTS * MOST_FETCHES,) int64, fetches begun by this event: their number, then for
     # each: server, task. Written by the kernel.
