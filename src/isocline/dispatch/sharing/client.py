@@ -59,7 +59,7 @@ def connect(address: str, name: str, *, key: str | bytes, weight: float = 1.0) -
             f"address {address}: refuses this driver ({words(error)}); give the key of "
             "Scheduler.share there"
         ) from error
-    protocol.without_delay(connection)
+    protocol.set_options(connection)
     try:
         connection.send(protocol.Hello(name, weight))
         welcome = connection.recv()

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count
@@ -56,7 +57,7 @@ class DriverListener:
         self._sessions: set[DriverSession] = set()
         self._closed = False
         self._listener = Listener(address, backlog=_BACKLOG)
-        self._bound: tuple[str, int] = self._listener.address  # type: ignore[assignment]
+        self._bound: tuple[str, int] = self._listener.address
         self.address = f"{self._bound[0]}:{self._bound[1]}"
         self._thread = threading.Thread(target=self._listen, name="isocline-drivers", daemon=True)
         self._thread.start()
@@ -77,7 +78,8 @@ class DriverListener:
         while not self._closed:
             try:
                 connection = self._listener.accept()
-            except (OSError, EOFError):  # a driver that is gone already
+            except (OSError, EOFError):  # a driver that is gone already, or too many open files
+                time.sleep(0.1)
                 continue
             if self._closed:
                 connection.close()
@@ -104,7 +106,7 @@ class DriverListener:
         try:
             deliver_challenge(connection, self._key)
             answer_challenge(connection, self._key)
-            protocol.without_delay(connection)
+            protocol.set_options(connection)
             hello = connection.recv()
             assert isinstance(hello, protocol.Hello)
         except Exception as error:  # strangers may send anything
@@ -162,9 +164,9 @@ class DriverSession:
     def _handle(self, message: object) -> None:
         match message:
             case Submit():
-                future = guarded(self._submit, message)
-                if isinstance(future, Caught):
-                    error = _pickled(message.key, future.error)
+                refused = guarded(self._submit, message)
+                if isinstance(refused, Caught):
+                    error = _pickled(message.key, refused.error)
                     self._ended.put(Ended(message.number, None, error=error))
             case protocol.Cancel(numbers, waiting):
                 futures = [self._futures[it] for it in numbers if it in self._futures]

@@ -16,6 +16,9 @@ from isocline.dispatch.user_code_guard import shown
 from isocline.errors import UsageError
 from isocline.model.endpoint import port_problem
 
+# A machine that has gone without a word is noticed after 60 s.
+_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+
 
 class Hello(NamedTuple):
     """From a driver: its job."""
@@ -102,10 +105,14 @@ def key_of(key: str | bytes) -> bytes:
     return key.encode() if isinstance(key, str) else key
 
 
-def without_delay(connection: "Connection[Any, Any]") -> None:
-    """Have small messages sent at once, and not when the one before was acknowledged."""
+def set_options(connection: "Connection[Any, Any]") -> None:
+    """Have small messages sent at once, and the other end checked if it is silent for long."""
     with socket.socket(fileno=os.dup(connection.fileno())) as end, suppress(OSError):
         end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):  # not on every system
+                end.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def cut(connection: "Connection[Any, Any]") -> None:
