@@ -77,6 +77,7 @@ NAVIGATION: dict[str, list[str]] = {
         "serve-overload",
         "serve-caches",
         "serve-models",
+        "serve-zones",
         "serve-learning",
         "router-speed",
         "envoy",

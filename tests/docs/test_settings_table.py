@@ -67,6 +67,7 @@ def test_the_defaults_of_the_table_are_those_in_force(tmp_path: Path) -> None:
             "admin_control",
             "tracing",
             "residency",
+            "distance",
         ) or shown in (
             "",
             "none",

@@ -403,6 +403,27 @@ class AdminCall:
 
 @final
 @dataclass(frozen=True)
+class ZoneDistances:
+    """Distances of zones: what a request counts as taking longer where its backend is far."""
+
+    zone: float = setting(
+        0.0, "at a backend in another zone, or in another zone of the same region", unit="s", ge=0
+    )
+    region: float | None = setting(
+        None, "at one in another region; by default as `zone`", unit="s", ge=0
+    )
+
+    def __post_init__(self) -> None:
+        require_within_bounds("distance", self)
+
+    @property
+    def to_region(self) -> float:
+        """Distance of another region, s."""
+        return self.zone if self.region is None else self.region
+
+
+@final
+@dataclass(frozen=True)
 class ResidencyRule:
     """Models of backends with memory for some: how they are told, loaded and unloaded."""
 

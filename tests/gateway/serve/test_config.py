@@ -530,7 +530,9 @@ def test_check_shows_each_setting_and_its_default(file: Path) -> None:
     full = FULL.replace("half_life: 600", "half_life: 600, optimism: 0.5")
     full = full.replace("workers: 3", f"workers: 1\n  residency: {RESIDENCY}")
     full = full.replace("frontends:", "models: [{name: m1}]\nfrontends:")
-    file.write_text(full.replace("weight: 2", "weight: 2, memory: 3"))
+    full = full.replace("slow_start: 8", "slow_start: 8\n  distance: {zone: 0.02, region: 0.3}")
+    full = full.replace("resend_unanswered: true", "resend_unanswered: true, zone: eu/a")
+    file.write_text(full.replace("weight: 2", "weight: 2, memory: 3, zone: us/a"))
     serving = read(file)
     document = serving_document(serving)
     elsewhere = {"listen": "listeners", "learn": "learning"}
@@ -550,6 +552,7 @@ def test_check_shows_each_setting_and_its_default(file: Path) -> None:
         "llama.cpp, /m",
         "optimism 0.5",
         "control      drain, weight, by key-9b346041, two",
+        "distance     zone 0.02, region 0.3",
     ):
         assert line in shown
 
@@ -692,3 +695,42 @@ def test_other_planes_know_nothing_of_models(file: Path, plane: str) -> None:
     file.write_text(MODELS)
     with pytest.raises(IsoclineError, match="is for the built-in plane alone"):
         read(file, Overrides(plane=plane))
+
+
+ZONED = """kind: routing
+backends:
+  - {name: a, url: "http://h:1", zone: eu/a}
+  - {name: b, url: "http://h:2", zone: us/a}
+frontends: [{name: all, zone: eu/a, backends: ["*"]}]
+serve: {distance: {zone: 0.1, region: 2}, policy: gmsr_secant}
+"""
+
+
+def test_distances_of_zones_arrive_at_the_core(file: Path) -> None:
+    file.write_text(ZONED)
+    serving = read(file)
+    assert serving.notes == ()
+    assert pickle.loads(pickle.dumps(serving)).zones == serving.zones
+    assert make_core(serving).policy_runtime.distances == [0.0, 2.0]
+    file.write_text(ZONED.replace("gmsr_secant", "jsq"))
+    [note] = read(file).notes
+    assert "policy jsq does not consider distances" in note
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("zone: 0.1", "zone: -1", "serve.distance.zone: is -1"),
+        ("distance: {zone: 0.1, region: 2}, ", "", ":5: frontends[0] 'all', zone: has no effect"),
+        (", zone: eu/a, backends", ", backends", "serve.distance: has no effect without a zone of"),
+        ("zone: eu/a, backends", 'zone: "", backends', "zone"),
+    ],
+)
+def test_zones_that_would_have_no_effect_are_refused(
+    file: Path, old: str, new: str, problem: str
+) -> None:
+    assert old in ZONED
+    file.write_text(ZONED.replace(old, new))
+    with pytest.raises(SystemFileError) as caught:
+        read(file)
+    assert problem in str(caught.value)

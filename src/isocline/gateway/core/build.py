@@ -14,6 +14,7 @@ from isocline.gateway.core.prefix_caches import PrefixCaches
 from isocline.gateway.core.prompts import BLOCK_LENGTH, TOKENS_PER_BYTE, Prompts
 from isocline.gateway.core.request_cost import Measure
 from isocline.gateway.core.residency import ResidencySetting
+from isocline.gateway.core.zones import Zones
 from isocline.learn import Learner
 from isocline.model.fleet import RoutingSystem
 from isocline.model.graph import CompatibilityGraph
@@ -38,6 +39,7 @@ def core_of(
     cache_homes: bool = False,
     rng: Stream | None = None,
     residency: ResidencySetting | None = None,
+    zones: Zones | None = None,
 ) -> Core:
     """Build the core that routes for all frontends of a system.
 
@@ -56,6 +58,7 @@ def core_of(
         cache_homes: Whether other routers, or workers, send to the same backends.
         rng: Stream of the policy's draws, in place of one from `seed`.
         residency: Models of the backends; None: every backend serves every model.
+        zones: Zones of frontends and backends; None: all are as near.
 
     Raises:
         PolicyError: The policy follows a plan, and there is none, as the load is infeasible or not
@@ -64,7 +67,9 @@ def core_of(
     if not system.backends:  # a policy's tables of no rows are of no shape
         policy = Random()
     row = np.arange(len(system.backends), dtype=np.int32)
-    setting = Setting(system.graph, system.curves, row, unplanned or _split(system), lag)
+    distance = np.zeros(0) if zones is None else zones.by_edge(system.graph)
+    split = unplanned or _split(system)
+    setting = Setting(system.graph, system.curves, row, split, lag, distance)
     feedback = CurveFeedback(learner, measure) if learner else None
     draws = stream(seed) if rng is None else rng
     prompts = prompts_of(system, cache_ranks, cache_homes)

@@ -238,12 +238,19 @@ class Placement:
     ) -> list[tuple[int, int, float]]:
         """Return number, jobs and score of each open backend, of `only`; the least score wins.
 
-        Where scores are prices of work, they are multiplied by that of a request with this prompt.
+        Where scores are prices of work, they are multiplied by that of a request with this prompt,
+        and distances are added.
         """
         candidates = self._candidates.of(frontend, (), only)
         scores = self._runtime.explained(candidates.backends)
-        if self._prompts is None or not self._runtime.prices_work:
+        if not self._runtime.prices_work:
             return scores
-        self._prompts.weigh_ahead(frontend, prompt, candidates)
-        work = [self._prompts.work_by(edge) for edge in candidates.numbers]
-        return [(b, jobs, score * w) for (b, jobs, score), w in zip(scores, work, strict=True)]
+        if self._prompts is not None:
+            self._prompts.weigh_ahead(frontend, prompt, candidates)
+            work = [self._prompts.work_by(edge) for edge in candidates.numbers]
+            scores = [(b, n, score * w) for (b, n, score), w in zip(scores, work, strict=True)]
+        distances = self._runtime.distances
+        if distances:
+            far = [distances[edge] for edge in candidates.numbers]
+            scores = [(b, n, score + d) for (b, n, score), d in zip(scores, far, strict=True)]
+        return scores

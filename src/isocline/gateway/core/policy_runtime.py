@@ -50,12 +50,14 @@ class PolicyRuntime:
     Attributes:
         curves: Service curve of each backend, whatever its weight.
         weights: Weight of each backend, see `weigh`.
+        distances: Distance of each edge, s; empty: all are 0.
     """
 
     def __init__(self, setting: Setting, policy: RoutingPolicy):
         self.policy = policy
         self.curves = [setting.curves[row] for row in setting.row]
         self.weights = [1.0] * len(self.curves)
+        self.distances: list[float] = setting.distance.tolist()
         row = np.arange(len(self.curves), dtype=np.int32)
         self._setting = replace(setting, curves=tuple(self.curves), row=row)
         self._size = FIRST
@@ -72,6 +74,7 @@ class PolicyRuntime:
             parameter_of(policy, self._setting),
             memory_of(policy, self._setting),
             option_of(policy),
+            distance=setting.distance,
         )
         self._jobs = self.view.workload.data  # a memoryview: four times as fast as the array
         # What `explained` said of each backend at each workload, until its row changes.

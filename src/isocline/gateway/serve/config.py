@@ -9,6 +9,7 @@ from isocline.errors import UsageError
 from isocline.gateway.cache_events import CacheEventSource
 from isocline.gateway.config import ProxySettings
 from isocline.gateway.core.request_cost import Unit
+from isocline.gateway.core.zones import Zones
 from isocline.gateway.file_stamps import Stamps
 from isocline.gateway.health_checks import Checks
 from isocline.gateway.models import ModelListing
@@ -83,6 +84,7 @@ class Serving:
         access_log: Path of a file, or `-` for stdout; None: no access log.
         cache_events: Where backends publish their cache events, by backend number.
         residency: How models are told, loaded and unloaded; None: every backend holds all.
+        zones: Zones of frontends and backends, and their distances; None: all are as near.
         log_format: Form of the log on stderr.
         telemetry: Collectors of traces and metrics; None: neither is exported.
         drain: Time that requests in flight get to finish once no new ones are accepted, s.
@@ -112,6 +114,7 @@ class Serving:
     drain_delay: float = 0.0
     cache_events: dict[int, CacheEventSource] = field(default_factory=dict)
     residency: ResidencyRule | None = None
+    zones: Zones | None = None
     log_format: LogFormat = "text"
     telemetry: TelemetrySettings | None = None
     sources: Stamps = field(default_factory=dict)

@@ -13,6 +13,7 @@ from isocline.cores import require_processes
 from isocline.gateway.cache_events import MOST_PORT, CacheEventSource, require_reader
 from isocline.gateway.config import Network, ProxySettings, digest
 from isocline.gateway.core.core import Core
+from isocline.gateway.core.zones import Zones, known
 from isocline.gateway.file_stamps import Stamps, stamps_of
 from isocline.gateway.proxy.sharing import KEY
 from isocline.gateway.serve.addresses import read_address
@@ -93,7 +94,7 @@ def serving_of(
     if overrides.fit is not None:
         serving, *_ = (overrides.fit(*it) for it in zip(checked, (serving, *tried), strict=True))
     note = idle_weights(serving, _require_usable(real, serving))
-    own = (*_blind(serving), *([note] if note else []))
+    own = (*_blind(serving), *_far(serving), *([note] if note else []))
     return replace(serving, notes=(*serving.notes, *own))
 
 
@@ -116,6 +117,16 @@ def _blind(serving: Serving) -> Iterator[str]:
         yield (
             f"policy {serving.policy} does not consider what backends have cached; choose one that "
             "scores by price, such as gmsr_secant or gmsr, or leave prefix_cache out"
+        )
+
+
+def _far(serving: Serving) -> Iterator[str]:
+    """Note that the policy ignores distances; a user's policy is not judged."""
+    policy = parse(serving.policy)
+    if serving.zones and not is_own(type(policy)) and not policy.counts_distances():
+        yield (
+            f"policy {serving.policy} does not consider distances; choose one that scores by "
+            "price, such as gmsr_secant or gmsr, or leave serve.distance out"
         )
 
 
@@ -232,6 +243,7 @@ class _Reader:
             drain_delay=serve.drain_delay,
             cache_events=self._cache_events(),
             residency=self._residency(),
+            zones=self._zones(),
             notes=(*served.notes, *notes(served.system), *unreachable(served)),
             discover=tuple(served.entries.discover),
         )
@@ -318,6 +330,25 @@ class _Reader:
             )
             self._document.fail(("serve", "residency", "load"), problem)
         return entry.make()
+
+    def _zones(self) -> Zones | None:
+        """Zones and their distances; refused where they would have no effect."""
+        entries, distances = self._served.entries, self._serve.distance
+        frontends = tuple(it.zone for it in entries.frontends)
+        backends = tuple(it.zone for it in entries.backends)
+        if distances is None:
+            for key, zones in (("frontends", frontends), ("backends", backends)):
+                for i, zone in enumerate(zones):
+                    if zone is not None:
+                        problem = "has no effect without serve.distance: {zone: SECONDS}"
+                        self._document.fail((key, i, "zone"), problem)
+            return None
+        to_find = bool(entries.discover)  # backends may have zones once they are found
+        for key, zones in (("frontends", frontends), ("backends", backends)):
+            if not known(zones) and not (to_find and key == "backends"):
+                problem = f"has no effect without a zone of any of the {key}; add zone: NAME"
+                self._document.fail(("serve", "distance"), problem)
+        return Zones(frontends, backends, distances)
 
     def _cache_events(self) -> dict[int, CacheEventSource]:
         """Where backends publish their cache events, by backend number."""

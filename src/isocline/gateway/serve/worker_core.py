@@ -38,6 +38,7 @@ def make_core(
         cache_ranks={b: source.ranks for b, source in serving.cache_events.items()},
         cache_homes=serving.proxy.homes,
         residency=residency_of(serving),
+        zones=serving.zones,
     )
     names = [backend.name for backend in serving.system.backends]
     apply(serving.controls, core, names, -math.inf)

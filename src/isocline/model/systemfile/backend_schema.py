@@ -92,6 +92,9 @@ class BackendServing(SettingsRecord, ABC):
         1.0,
         description="machines for which the backend counts, see [weights](admin.md#weights)",
     )
+    zone: Name | None = Field(
+        None, description="its zone, as `eu-1a` or `REGION/ZONE`, see [zones](serve-zones.md)"
+    )
     max_share: Annotated[Number, Field(gt=0, le=1)] = Field(
         1.0,
         description="greatest share of each frontend's requests, for instance for a canary, see "

@@ -321,6 +321,10 @@ class FrontendEntry(SettingsRecord):
     match: Group[Match] = Field(
         Match(), description="conditions: a request has to meet all of those that are given"
     )
+    zone: Name | None = Field(
+        None,
+        description="where its requests come from, as `zone` of a backend; needs `serve.distance`",
+    )
     resend_unanswered: bool = Field(
         False, description="send a POST again on a connection closed before a byte came, see above"
     )

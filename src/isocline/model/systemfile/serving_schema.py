@@ -28,6 +28,7 @@ from isocline.model.serving_settings import (
     SizeLimits,
     TimeLimits,
     Tracing,
+    ZoneDistances,
 )
 from isocline.model.systemfile.backend_schema import Secret
 from isocline.model.systemfile.record import (
@@ -259,6 +260,11 @@ class ServeEntry(SettingsRecord):
         None,
         description="web pages that may call, or `off`; "
         "see [web pages](serve-requests.md#web-pages)",
+    )
+    distance: Group[ZoneDistances] | None = Field(
+        None,
+        description="what a request counts as taking longer in another zone; see "
+        "[zones](serve-zones.md)",
     )
     picker: Group[PickerSettings] = Field(
         PickerSettings(), description="answers of `--plane picker`, see [it](endpoint-picker.md)"

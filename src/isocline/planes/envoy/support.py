@@ -21,6 +21,7 @@ _KEYS = {
     "admin_control": "takes control calls only without --plane",
     "api_keys": "cannot be checked by Envoy, which would need the keys themselves",
     "cors": "is answered by the gateway",
+    "distance": "enters prices by frontend, and Envoy's are by backend alone",
     "holding": "needs a queue at each frontend, which Envoy has not",
     "key_limits": "counts in the gateway",
     "models": "is answered by the gateway",

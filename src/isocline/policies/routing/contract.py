@@ -18,7 +18,7 @@ called by address, by a kernel that is compiled once for all such policies.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, final
 
 import numpy as np
@@ -75,6 +75,9 @@ class View(NamedTuple):
     # (B, 2) float64, tokens at each backend as the frontend knows them: UNREAD, uncached tokens of
     # the prompts of the jobs there, and HELD, all tokens of these jobs. Written by the caller.
     tokens: FloatArray = np.zeros((0, 2))
+    # (E,) float64, s, what a job counts as taking longer by an edge because its backend is far; no
+    # rows where all are as near. Read-only.
+    distance: FloatArray = np.zeros(0)
 
 
 WORK, UNCACHED, LOAD = 0, 1, 1  # columns of `View.work`
@@ -92,6 +95,7 @@ VIEW = record_of(
     array_of(types.float64, 2),
     array_of(types.float64),
     array_of(types.float64, 2),
+    array_of(types.float64),
 )
 HOLD = -1  # in place of an edge: not now. One that sees an empty backend must not hold for ever.
 # candidates: (k,) int32, numbers of edges, at least one; read-only, and valid during the call only.
@@ -117,6 +121,8 @@ class Setting:
     # (E,) float64, jobs/s on each edge in the fluid optimum; or in words why there is none.
     split: FloatArray | str = "curves and arrival rates are not all known"
     lag: float = 0.0  # s, the longest from what a report says to the arrival of a job sent on it
+    # (E,) float64, s, as `View.distance`; no entries where all backends are as near.
+    distance: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def capacities(self) -> FloatArray:
@@ -174,6 +180,11 @@ class RoutingPolicy(ABC):
         policies.
         """
         return 0
+
+    def counts_distances(self) -> bool:
+        """Whether decisions depend on distances, as far as its options tell."""
+        option = self.option()
+        return bool(option.size > 1 and option[1] == 1.0)  # as in `picks`
 
     def shares(self, setting: Setting) -> FloatArray | None:  # noqa: ARG002
         """(E,) float64, long-run share of its frontend's jobs on each edge, if none changes it.

@@ -8,8 +8,9 @@ probabilities x that follow
 
 with N as reports have it. A step is taken at each job, for the time since the last one, and its
 projection is exact (Michelot, 1986). Times and prices are counted in the least price of an empty
-backend of the frontend, so that one eta suits fast fleets and slow ones. Travel times tau are left
-out: those of `--delay` are the same on all edges, and what is the same on all has no effect.
+backend of the frontend, so that one eta suits fast fleets and slow ones. Travel times tau are the
+distances of the view; those of `--delay` are left out, as they are the same on all edges, and what
+is the same on all has no effect.
 
 Draws: one. Memory per edge: its probability, and the time of the last step.
 """
@@ -30,7 +31,7 @@ from isocline.policies.routing.contract import (
     View,
 )
 from isocline.policies.routing.gmsr import Gmsr
-from isocline.policies.routing.picks import score
+from isocline.policies.routing.picks import distance, score
 from isocline.randomness.draws import uniform
 
 SHARE, STAMP = 0, 1
@@ -39,14 +40,20 @@ FAR = 2.0  # a step from which no probability is left, however far beyond it the
 
 
 @inlinable
+def gradient(view: View, edge: int) -> float:
+    """Jobs that one more job per second by an edge adds to the system, travelling ones included."""
+    return score(view, edge) + distance(view, edge)
+
+
+@inlinable
 def descend(candidates: Any, view: View, step: float) -> None:
     """A step of the probabilities down the gradient, and back onto those that add up to 1."""
     least = NO_USE
     for edge in candidates:
-        least = min(least, score(view, edge))
+        least = min(least, gradient(view, edge))
     for edge in candidates:
         # A constant taken off all gradients does not change the projection.
-        gap = min(score(view, edge), NO_USE) - least
+        gap = min(gradient(view, edge), NO_USE) - least
         view.memory[edge, SHARE] -= min(step * gap, FAR)
     # What is at or below the threshold goes out, until the rest is above its own. As often as there
     # are candidates is enough; without a limit rounding could take one at the threshold out and in
@@ -113,6 +120,9 @@ class DgdLb(RoutingPolicy):
         empty = self.table(setting, np.zeros(1))[:, 0][setting.row][graph.sink]
         unit = np.minimum.reduceat(empty, graph.first[:-1])[graph.source]
         return np.asarray(self.eta / unit**2)[:, None]
+
+    def counts_distances(self) -> bool:
+        return True
 
     def memory(self, setting: Setting) -> FloatArray:
         return np.zeros((setting.graph.edges, 2))

@@ -32,7 +32,6 @@ from isocline.compilation.compiled import inlinable, value_as
 from isocline.errors import PolicyError
 from isocline.policies.routing.contract import (
     CHOOSE,
-    WORK,
     FloatArray,
     RoutingPolicy,
     Setting,
@@ -50,7 +49,7 @@ from isocline.policies.routing.gmsr_secant import (
     secant,
     take_in,
 )
-from isocline.policies.routing.picks import rules
+from isocline.policies.routing.picks import price_of_job, rules
 from isocline.randomness.draws import below
 
 STEP, SPAN = CONSTANTS, CONSTANTS + 1  # s, of an edge's parameters
@@ -124,8 +123,7 @@ def cheapest_ahead(candidates: Any, view: View, now: float, rng: Any) -> int:
     for i in range(candidates.size):
         edge = candidates[i]
         value = price(view, edge, refresh(view, edge, now), now)
-        if view.work.shape[0] > 0:
-            value *= view.work[edge, WORK]
+        value = price_of_job(view, edge, value)
         if value < lowest:
             lowest = value
             best = edge

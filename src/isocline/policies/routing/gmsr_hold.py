@@ -34,7 +34,6 @@ from isocline.errors import PolicyError
 from isocline.policies.routing.contract import (
     CHOOSE,
     HOLD,
-    WORK,
     FloatArray,
     RoutingPolicy,
     Setting,
@@ -52,6 +51,7 @@ from isocline.policies.routing.gmsr_secant import (
     secant,
     take_in,
 )
+from isocline.policies.routing.picks import price_of_job
 from isocline.randomness.draws import below
 
 STAMP, SENT = SIZE, SIZE + 1  # of an edge's memory
@@ -96,8 +96,7 @@ def least_or_hold(candidates: Any, view: View, now: float, rng: Any) -> int:
         gains = value < view.option[DEAREST]
         if gains and view.option[SECANT] == 1.0:
             value = secant_price(view, edge, now)
-        if view.work.shape[0] > 0:
-            value *= view.work[edge, WORK]
+        value = price_of_job(view, edge, value)
         if gaining and not gains:
             continue
         if value < lowest or gains != gaining:
@@ -155,6 +154,9 @@ class GmsrHold(RoutingPolicy):
 
     def memory(self, setting: Setting) -> FloatArray:
         return np.zeros((setting.graph.edges, SIZE + 2))
+
+    def counts_distances(self) -> bool:
+        return True
 
     def option(self) -> FloatArray:
         dearest = 1.0 / self.level if self.level > 0 else np.inf

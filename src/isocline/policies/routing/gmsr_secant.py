@@ -43,14 +43,13 @@ from isocline.compilation.compiled import inlined, value_as
 from isocline.model.curves import Curve
 from isocline.policies.routing.contract import (
     CHOOSE,
-    WORK,
     FloatArray,
     RoutingPolicy,
     Setting,
     View,
     require_one_of,
 )
-from isocline.policies.routing.picks import rules
+from isocline.policies.routing.picks import price_of_job, rules
 from isocline.randomness.draws import below
 
 # Eight windows: 3^7 = 2187 times what a job takes alone. A backend is above 0.999 of its capacity
@@ -244,8 +243,7 @@ def steepest(candidates: Any, view: View, now: float, rng: Any) -> int:
         jobs = view.workload[uint32(view.backend[edge])]
         keep_up(own, about, rates, jobs, jobs + 0.5, 0.0, now)
         value = secant(own, rates, jobs + 0.5)
-        if view.work.shape[0] > 0:
-            value *= view.work[edge, WORK]
+        value = price_of_job(view, edge, value)
         own[PRICE] = value
         if value < lowest:
             lowest = value

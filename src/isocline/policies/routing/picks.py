@@ -2,8 +2,9 @@
 
 k scores and m picks are k + m pieces of code. `view.option` holds two numbers. The first is the tie
 rule: 0 takes the first in the order of the candidates, 1 draws uniformly among the tied. The second
-is 1 if scores are prices of a unit of work: where jobs differ in work, by size or by what a backend
-has cached, they are multiplied by that of the job at hand (field of `View`: `work`).
+is 1 if scores are prices of a unit of work, s: where jobs differ in work, by size or by what a
+backend has cached, they are multiplied by that of the job at hand (fields of `View`: `work`), and
+where backends are not all as near, the distance is added (`distance`).
 """
 
 from typing import Any
@@ -42,11 +43,30 @@ def score(view: View, edge: int) -> float:
 
 @inlinable
 def cost(view: View, edge: int) -> float:
-    """The score of an edge, times the work of the job at hand there if scores are prices."""
+    """The score of an edge; if scores are prices, times the work of the job, plus the distance."""
     value = score(view, edge)
-    if view.work.shape[0] > 0 and view.option[1] == 1.0:
-        value *= view.work[edge, WORK]
+    if view.option[1] == 1.0:
+        value = price_of_job(view, edge, value)
     return value
+
+
+@inlinable
+def price_of_job(view: View, edge: int, price: float) -> float:
+    """Price of the job at hand by an edge, s: that of its work, and the distance.
+
+    A job that travels is a job in the system, too. At the least mean number of jobs 1 / l'(N) plus
+    the travel time is therefore equal for all backends that a frontend uses (Balseiro, Mirrokni and
+    Wydrowski, arXiv 2504.10693).
+    """
+    if view.work.shape[0] > 0:
+        price *= view.work[edge, WORK]
+    return price + distance(view, edge)
+
+
+@inlinable
+def distance(view: View, edge: int) -> float:
+    """What a job counts as taking longer by an edge, s."""
+    return view.distance[uint32(edge)] if view.distance.shape[0] > 0 else 0.0
 
 
 @inlinable

@@ -23,6 +23,7 @@ class FrontendRow(NamedTuple):
     match: dict[str, Any]  # the given conditions
     backends: list[str]
     resend_unanswered: bool
+    zone: str | None
 
 
 class BackendRow(NamedTuple):
@@ -35,6 +36,7 @@ class BackendRow(NamedTuple):
     poll: Poll | None
     weight: float
     max_share: float
+    zone: str | None
 
 
 def serving_document(serving: Serving, lacking: Collection[str] = ()) -> dict[str, Any]:
@@ -71,6 +73,7 @@ def serving_document(serving: Serving, lacking: Collection[str] = ()) -> dict[st
         "session": proxy.session.decode() or None,
         "cache_homes": proxy.homes,
         "prefix_caches": _prefix_caches(serving),
+        "distance": serving.zones and _settings(serving.zones.distances),
         "picker": _settings(proxy.picker),
         "cors": proxy.cors and _settings(proxy.cors),
         "models": serving.models and _settings(serving.models),
@@ -111,6 +114,9 @@ def serving_report(
     if any((it.weight, it.max_share) != (1.0, 1.0) for it in controls):
         backends.append(names("weight", lambda row: f"{row.weight:g}"))
         backends.append(names("max_share", lambda row: f"{row.max_share:g}"))
+    if serving.zones:
+        frontends.append(names("zone", lambda row: row.zone or "-"))
+        backends.append(names("zone", lambda row: row.zone or "-"))
     return Group(
         table("frontends", frontends, rows),
         Text(),
@@ -134,6 +140,7 @@ def _frontends(serving: Serving) -> list[FrontendRow]:
             {key: value for key, value in vars(rule.match).items() if value is not None},
             [system.backends[b].name for b in system.graph.neighbours(f).tolist()],
             rule.resend_unanswered,
+            serving.zones.frontends[f] if serving.zones else None,
         )
         for f, rule in enumerate(serving.proxy.frontends)
     ]
@@ -153,8 +160,9 @@ def _backends(serving: Serving) -> list[BackendRow]:
             poll,
             serving.controls.of(backend.name).weight,
             serving.controls.of(backend.name).max_share,
+            serving.zones.backends[b] if serving.zones else None,
         )
-        for backend, address, poll, known in rows
+        for b, (backend, address, poll, known) in enumerate(rows)
     ]
 
 
@@ -253,6 +261,8 @@ def _lines(
     yield "cors", f"CORS         {_words(_settings(proxy.cors)) if proxy.cors else 'off'}"
     yield "models", f"models       {_words(_settings(serving.models)) if serving.models else 'off'}"
     yield "prefix_caches", f"caches       {_cache_words(serving) or 'off'}"
+    distances = serving.zones and _words(_settings(serving.zones.distances))
+    yield "distance", f"distance     {distances or 'off'}"
     yield "picker", f"picker       {_words(_settings(proxy.picker))}"
     yield "access_log", f"access log   {serving.access_log or 'off'}"
     yield "log_format", f"log          {serving.log_format}"
