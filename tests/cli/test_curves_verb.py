@@ -232,6 +232,29 @@ def test_an_unreadable_file_of_a_directory_is_named_and_makes_the_exit_status_2(
     assert entries(result.stdout) == expected
 
 
+def test_what_is_no_result_is_named_and_left_out(tmp_path: Path) -> None:
+    path = results(tmp_path)
+    expected = entries(run("--from", path).stdout)
+    for name in "abcde":
+        (tmp_path / f"{name}.json").write_text('{"pods": 3}')
+    result = run("--from", tmp_path)
+    assert result.exit_code == 0
+    assert entries(result.stdout) == expected
+    first, *_, last = (line for line in result.stderr.splitlines() if "left out" in line)
+    assert first.startswith(f"note: left out: {tmp_path / 'a.json'}: is JSON of no known format")
+    assert last == "note: left out, too: 2 more"
+
+
+def test_a_table_of_markdown_with_unknown_columns_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    rows = ("| concurrency | rate |", "|--|--|", "| 1 | 2.0 |", "| 4 | 5.0 |", "| 8 | 6.0 |")
+    others = ("", "| pods | TTFT |", "|--|--|", "| 1 | 2.0 |")
+    path.write_text("\n".join((*rows, *others)))
+    result = run("--from", path)
+    assert result.exit_code == 0
+    assert f"note: left out: {path}, line 7: has the columns pods, TTFT" in result.stderr
+
+
 def test_errors_of_counts_alone_are_said(tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
     runs = [

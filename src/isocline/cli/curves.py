@@ -13,6 +13,8 @@ from isocline.errors import UsageError
 if TYPE_CHECKING:
     from isocline.measurements.runs import CurveRuns, Unit
 
+_SHOWN = 3  # of what is left out
+
 
 @click.command("curves", cls=_options.Verb)
 @click.argument(
@@ -58,7 +60,8 @@ def command(
     FILE is a system file, or one of learned curves, as `isocline serve` keeps. With --from, the
     FILEs are results of benchmarks at several concurrencies, together one curve for each model and
     machine; it is printed with its entry for a system file. A file of a directory that cannot be
-    read is named, the others are read, and the exit status is 2.
+    read is named, the others are read, and the exit status is 2. Tables of Markdown and files of a
+    directory that are no results are named, and left out.
 
     Points that were cut from measured tables are named on stderr, and crossed out in the picture.
     Learned and measured curves come with 95 % intervals; beyond the workloads that were seen
@@ -112,7 +115,12 @@ def _measured(
         unread.append(error)
         click.echo(f"isocline: {error}", err=True)
 
-    found = _chosen(curves_of(read_benchmarks(files, left_out)), wanted)
+    unknown: list[UsageError] = []
+    found = _chosen(curves_of(read_benchmarks(files, left_out, unknown.append)), wanted)
+    for error in unknown[:_SHOWN]:
+        click.echo(f"note: left out: {error}", err=True)
+    if len(unknown) > _SHOWN:
+        click.echo(f"note: left out, too: {len(unknown) - _SHOWN} more", err=True)
     common = unit_of([run for one in found for run in one.runs], unit)
     for one in found:
         for note in notes_of(one):

@@ -48,7 +48,7 @@ KNOWN = (
 )
 _SUFFIXES = (".json", ".jsonl", ".csv", ".json.gz", ".jsonl.gz", ".csv.gz")
 _MARKDOWN = (".md", ".markdown", ".md.gz", ".markdown.gz")
-Unread = Callable[[UsageError], None]
+Told = Callable[[UsageError], None]
 Answers = list[prometheus.Answer]
 _GZIP = b"\x1f\x8b"
 _DEEP = "is nested too deeply"
@@ -73,50 +73,68 @@ def measured_curves(
     return tuple(curve_of(one, common) for one in found)
 
 
+class _Found(NamedTuple):
+    """What is read beside runs."""
+
+    answers: Answers  # of Prometheus, which are read together
+    left_out: Told  # of tables and files that are no results
+
+
+def _ignored(_: UsageError) -> None:
+    pass
+
+
 def formats_of(document: Any) -> list[str]:
     """Names of the formats that a JSON document is of: one, unless somebody has joined two."""
     found = [one.name for one in _DOCUMENTS if one.matches(document)]
     return [*found, "Prometheus"] if prometheus.matches(document) else found
 
 
-def read_benchmarks(paths: Sequence[Path], unread: Unread | None = None) -> list[BenchmarkRun]:
+def read_benchmarks(
+    paths: Sequence[Path], unread: Told | None = None, left_out: Told = _ignored
+) -> list[BenchmarkRun]:
     """Read files, and what is in directories that is of a known format.
 
     Args:
         paths: Files and directories.
         unread: Called with what is wrong with a file of a directory, after which the others go on;
             None: it is raised. A file that is named itself must be right.
+        left_out: Called with what is unknown of each file of a directory that is no result of a
+            benchmark, and of each such table in Markdown beside others.
 
     Raises:
         UsageError: A file cannot be read, is of no known format, or is wrong; the message names
             the file and the place in it.
     """
     runs: list[BenchmarkRun] = []
-    answers: Answers = []
+    found = _Found([], left_out)
     for path in paths:
         if path.is_dir():
-            runs += _directory(path, answers, unread)
+            runs += _directory(path, found, unread)
         else:
-            runs += _file(path, answers)
-    if answers:
-        runs += prometheus.runs_of(answers)
+            runs += _file(path, found)
+    if found.answers:
+        runs += prometheus.runs_of(found.answers)
     if not runs:
         raise UsageError("no runs in these files; give the results of a benchmark")
     return runs
 
 
-def _directory(path: Path, answers: Answers, unread: Unread | None) -> list[BenchmarkRun]:
+def _directory(path: Path, found: _Found, unread: Told | None) -> list[BenchmarkRun]:
     """Runs of the files below a directory that are of a known format."""
     files = [file for file in sorted(path.rglob("*")) if file.is_file()]
     # Tables of a README show again what is in files beside it: they would count twice.
     for suffixes in (_SUFFIXES, _MARKDOWN):
         runs: list[BenchmarkRun] = []
-        found: Answers = []
+        unknown: list[UsageError] = []
+        here = _Found([], unknown.append)
         for file in files:
             if file.name.endswith(suffixes) and not _is_in_summary(file):
-                _collect(file, runs, found, unread)
-        if runs or found:
-            answers += found
+                _collect(file, runs, here, unread)
+        if runs or here.answers:
+            found.answers.extend(here.answers)
+            for error in unknown:
+                found.left_out(error)
             return runs
     raise UsageError(f"{path}: has no file that can be read, of a known format; known: {KNOWN}")
 
@@ -126,28 +144,28 @@ def _is_in_summary(file: Path) -> bool:
     return file.suffix == ".jsonl" and file.with_name(f"{file.stem}_aiperf.json").exists()
 
 
-def _collect(file: Path, runs: list[BenchmarkRun], answers: Answers, unread: Unread | None) -> None:
+def _collect(file: Path, runs: list[BenchmarkRun], found: _Found, unread: Told | None) -> None:
     """Add what is in a file of a directory, where it is of a known format."""
-    found: Answers = []
+    mine = _Found([], found.left_out)
     try:
-        runs += _file(file, found)
-        answers += found
-    except UnknownFormatError:
-        pass
+        runs += _file(file, mine)
+        found.answers.extend(mine.answers)
+    except UnknownFormatError as error:
+        found.left_out(error)
     except UsageError as error:
         if unread is None:
             raise
         unread(error)
 
 
-def _file(path: Path, answers: Answers) -> list[BenchmarkRun]:
+def _file(path: Path, found: _Found) -> list[BenchmarkRun]:
     stem = path.name
     for suffix in (".gz", ".json", ".jsonl", ".csv", ".txt", ".tsv", ".md", ".markdown"):
         stem = stem.removesuffix(suffix)
-    return [replace(run, file=stem) for run in _runs(path, answers)]
+    return [replace(run, file=stem) for run in _runs(path, found)]
 
 
-def _runs(path: Path, answers: Answers) -> list[BenchmarkRun]:
+def _runs(path: Path, found: _Found) -> list[BenchmarkRun]:
     source = str(path)
     with _opened(path) as file, _located(source):
         head = _first_line(file)
@@ -155,17 +173,19 @@ def _runs(path: Path, answers: Answers) -> list[BenchmarkRun]:
             raise UnknownFormatError(f"{source}: is empty; leave it out")
         if head.lstrip()[:1] not in "{[" or markdown.begins_with_link(head):
             file.seek(0)
-            reader = markdown.read if markdown.has_table(file) else columns.read_table
+            tables = markdown.has_table(file)
             file.seek(0)
-            return reader(file, source)
+            if tables:
+                return markdown.read(file, source, found.left_out)
+            return columns.read_table(file, source)
         first = _parsed(head)
         if first is not None:
             if not _first_line(file):
-                return _document(first, source, answers)
+                return _document(first, source, found.answers)
             file.seek(0)
-            return _lines(file, first, source, answers)
+            return _lines(file, first, source, found.answers)
         file.seek(0)
-        return _document(_loaded(file.read(), source), source, answers)
+        return _document(_loaded(file.read(), source), source, found.answers)
 
 
 def _document(document: Any, source: str, answers: Answers) -> list[BenchmarkRun]:

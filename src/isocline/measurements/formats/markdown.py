@@ -1,13 +1,13 @@
 """Tables of Markdown, as in READMEs of benchmarks: columns named as in a CSV (`columns`).
 
 A table is a header between pipes, a line of dashes, and rows. Tables without known columns are left
-out. Emphasis, code marks and links around a value are taken off, and a number may have commas
-between its thousands, as in 1,234.5. Where several tables have results, the heading above each
-makes a curve of its own, if the tables do not name what tells them apart.
+out, and told. Emphasis, code marks and links around a value are taken off, and a number may have
+commas between its thousands, as in 1,234.5. Where several tables have results, the heading above
+each makes a curve of its own, if the tables do not name what tells them apart.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple, TextIO, final
 
@@ -50,20 +50,30 @@ def has_table(lines: Iterable[str]) -> bool:
     return False
 
 
-def read(file: TextIO, source: str) -> list[BenchmarkRun]:
+def read(
+    file: TextIO, source: str, left_out: Callable[[UnknownFormatError], None] = lambda _: None
+) -> list[BenchmarkRun]:
     """The runs of all tables that have known columns.
+
+    Args:
+        file: The text.
+        source: Its name in messages.
+        left_out: Called with what is unknown of each other table.
 
     Raises:
         UsageError: None has, or a row is wrong.
     """
     found: list[tuple[str, list[BenchmarkRun]]] = []
+    unknown: list[UnknownFormatError] = []
     for table in _tables(file, source):
         try:
             found.append((table.heading, read_rows(iter(table.rows), source)))
-        except UnknownFormatError:
-            continue
+        except UnknownFormatError as error:
+            unknown.append(error)
     if not found:
         raise UnknownFormatError(f"{source}: {_HELP}")
+    for error in unknown:
+        left_out(error)
     if len(found) == 1:
         return found[0][1]
     return [
