@@ -361,8 +361,9 @@ def _simulate_change(
     if write is not None and isinstance(system, RoutingSystem):
         _what_if.write_changed(file, system, other, write)
     # Other engines than those of lists cannot have the same jobs; pairs are then of one seed alone.
-    if isinstance(system, RoutingSystem):
-        given = given | {"common_arrivals": not given["learn"] and given["delay"] is None}
+    routing = isinstance(system, RoutingSystem)
+    listed = not routing or (not given["learn"] and given["delay"] is None)
+    given = given | {"common_arrivals": listed}
     sides: dict[str, Any] = {"before": None, "after": None}
     proofs: dict[str, InfeasibleError] = {}
     for side, one in (("before", system), ("after", other)):

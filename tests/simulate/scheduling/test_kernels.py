@@ -35,6 +35,7 @@ from isocline.policies.scheduling.state.longest_queue import (
 )
 from isocline.randomness.draws import stream
 from isocline.simulate.common.replication import Run
+from isocline.simulate.common.run_settings import Clock
 from isocline.simulate.scheduling import engine as engine_module
 from isocline.simulate.scheduling.kernels.holder_sampler import draw_servers
 from isocline.simulate.scheduling.prepare import JobList, prepare_cluster
@@ -226,6 +227,21 @@ def test_every_task_of_every_job_is_run_once(policy: str) -> None:
     assert sum(int(counts.sum()) for _, counts in found.latencies) == 5044
     if policy != "balanced_pandas":
         assert found.jobs[3] > 0.0
+
+
+@pytest.mark.parametrize("clock", ["continuous", "slotted"])
+def test_another_cluster_gets_the_same_tasks_where_arrivals_are_common(clock: Clock) -> None:
+    types = [[0, 1], [1, 2], [2, 3]]
+    rates = np.array([0.2, 0.3, 0.2])
+    run = ClusterRunSettings(800.0, seed=2, clock=clock, common_arrivals=True)
+    came = []
+    for size in (4, 6):
+        graph = CompatibilityGraph.from_neighbours(size, types)
+        cluster = Cluster.numbered(size, Rates(0.8, 0.4), ExplicitTasks(graph, rates))
+        found = run_cluster(Run(prepare_cluster(cluster), parse("local_first"), run))
+        assert found is not None
+        came.append(found.arrivals)
+    np.testing.assert_array_equal(*came)
 
 
 def test_policies_meet_the_same_tasks_and_runs_repeat() -> None:

@@ -63,6 +63,7 @@ def simulate_cluster(
     threads: int | None = None,
     budget: float = BUDGET,
     progress: Progress = silent,
+    common_arrivals: bool = False,
 ) -> ClusterComparison:
     """Compare scheduling policies on one cluster.
 
@@ -93,6 +94,8 @@ def simulate_cluster(
         threads: By default one per core; results do not depend on it.
         budget: Refuse to run more events than this, in all replications of all policies.
         progress: Called after each replication with how many are done, and how many there will be.
+        common_arrivals: Draw tasks apart from what servers do, so that another cluster simulated
+            with the same seed gets the same ones; slower where services are exponential.
 
     Raises:
         RunTooShortError: The run is too short for its own warm-up, or has too few tasks.
@@ -119,6 +122,7 @@ def simulate_cluster(
         drain=scene.jobs is not None,
         clock=clock,
         level=level,
+        common_arrivals=common_arrivals,
     )
     if scene.jobs is not None:
         came = (scene.jobs.time >= (warmup or 0.0)) & (scene.jobs.time < until)

@@ -182,8 +182,8 @@ _COMMON = frozenset({F.LATENCIES})
 # On the slotted clock services are geometric, whatever their law in continuous time.
 ENGINES: tuple[EngineKind[ClusterEngine], ...] = (
     EngineKind(ChainEngine, _COMMON | {F.CONTINUOUS}),
-    EngineKind(EventEngine, _COMMON | {F.CONTINUOUS, F.TRACE, F.LAWS}),
-    EngineKind(SlottedEngine, _COMMON | {F.SLOTTED, F.VARIANCE, F.LAWS}),
+    EngineKind(EventEngine, _COMMON | {F.CONTINUOUS, F.TRACE, F.LAWS, F.LISTED}),
+    EngineKind(SlottedEngine, _COMMON | {F.SLOTTED, F.VARIANCE, F.LAWS, F.LISTED}),
 )
 
 
@@ -194,8 +194,8 @@ def engine_for(run: ClusterRun) -> ClusterEngine:
         UsageError: None can.
     """
     cluster, settings = run.prepared.cluster, run.settings
-    make = chosen(ENGINES, features_of(cluster, settings.clock, run.prepared.jobs is not None))
-    return make(run)
+    features = features_of(cluster, settings.clock, run.prepared.jobs is not None)
+    return chosen(ENGINES, features | asked({F.LISTED: settings.common_arrivals}))(run)
 
 
 def features_of(cluster: Cluster, clock: Clock, trace: bool) -> dict[Feature, str]:

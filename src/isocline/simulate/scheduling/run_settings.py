@@ -29,6 +29,9 @@ class ClusterRunSettings(SharedSettings):
     """What makes a task local to the server that runs it. `data`: that the server holds its data.
     `queue`: that it waited in that server's queue (near-data paper, Section 2.2, where
     R_m ~ Bern(gamma) whenever server m serves another queue, even if it holds the data, too)."""
+    common_arrivals: bool = False
+    """Whether times of arrivals, works and holders are drawn apart from what servers do, so that
+    another cluster with the same seed gets the same tasks."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
