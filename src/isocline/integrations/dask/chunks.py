@@ -1,8 +1,8 @@
 """Chunks that a Dask task reads, found in its arguments, and where they are.
 
 A chunk is what `locations` has as a key: a path, or any other argument. Looked at are the arguments
-of the task and of tasks within it, with what lists, tuples, sets and mappings there contain, and
-the files of Parquet fragments.
+of the task and of tasks within it, with what lists, tuples, sets and mappings there contain, the
+files of Parquet fragments, and files that fsspec is to open, as in `read_csv` and `bag.read_text`.
 """
 
 import os
@@ -25,6 +25,7 @@ Locations = Mapping[Any, Sequence[str | int] | str | int] | Lookup
 # Values looked at in one task: the ten files of a large fused read with all of its options are 200.
 _MOST_VALUES = 500
 _LONGEST = 4096  # characters of a path on Linux
+_NO_CHUNKS = {bool, int, float}  # within arguments
 
 
 @final
@@ -110,6 +111,12 @@ def values(spec: Any) -> Iterator[Hashable]:
     while stack and left:
         left -= 1
         value = stack.pop()
+        kind = type(value)
+        if kind is str:
+            yield _spelled_path(value)
+            continue
+        if kind in _NO_CHUNKS:
+            continue
         stack += _within(value)
         if (chunk := _chunk(value)) is not None:
             yield chunk
@@ -136,8 +143,11 @@ def _chunk(value: Any) -> Hashable | None:
         return _spelled(value)  # type: ignore[no-any-return]
     if isinstance(value, bool | int | float | GraphNode | TaskRef):
         return None
-    if type(value).__name__ == "FragmentWrapper":
-        return _fragment_path(value)
+    match type(value).__name__:
+        case "FragmentWrapper":
+            return _fragment_path(value)
+        case "OpenFile":
+            return _spelled_path(str(value.path))
     return _hashable(value)
 
 
