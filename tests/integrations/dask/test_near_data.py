@@ -4,7 +4,7 @@ import asyncio
 import socket
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ pytest.importorskip("distributed")
 
 import distributed
 import pandas as pd
-from dask import annotate
-from dask.dataframe import read_parquet
+from dask import annotate, delayed
+from dask.bag import read_text
+from dask.dataframe import read_csv, read_parquet
 from distributed import get_worker, secede, worker_client
 
 from isocline.errors import PolicyError, UsageError
 from isocline.integrations.dask import install, statistics, uninstall
+from isocline.integrations.dask.holders import Holders
 from isocline.integrations.dask.plugin import NAME
 from tests.docs.blocks import PAGES, blocks
 from tests.integrations.dask.clusters import Inside, inside
@@ -110,18 +112,50 @@ def _fails(_: list[str]) -> Mapping[str, Sequence[str]]:
     raise OSError("the name node is down")
 
 
-def test_a_dataframe_is_read_where_its_files_are(tmp_path: Path) -> None:
+def parquet_totals(folder: Path) -> Any:
+    return read_parquet(folder).x.sum()
+
+
+def parquet_groups(folder: Path) -> Any:
+    """Several steps on each file, which Dask fuses, and a tree of reductions."""
+    frame = read_parquet(folder)
+    return frame.assign(y=frame.x + 0).groupby("k").y.sum().sum()
+
+
+def csv_totals(folder: Path) -> Any:
+    return read_csv(f"{folder}/*.csv").x.sum()
+
+
+def lines(folder: Path) -> Any:
+    return read_text(f"{folder}/*.txt").map(int).sum()
+
+
+def delayed_totals(folder: Path) -> Any:
+    return delayed(sum)([delayed(_total)(path) for path in sorted(folder.glob("*.parquet"))])
+
+
+def _total(path: Path) -> int:
+    return int(pd.read_parquet(path).x.sum())
+
+
+@pytest.mark.parametrize(
+    "program", [parquet_totals, parquet_groups, csv_totals, lines, delayed_totals]
+)
+def test_files_are_read_where_they_are(tmp_path: Path, program: Callable[[Path], Any]) -> None:
     for i in range(12):
-        pd.DataFrame({"x": range(i, i + 10)}).to_parquet(tmp_path / f"{i:02}.parquet")
+        frame = pd.DataFrame({"x": range(i, i + 10), "k": [0, 1] * 5})
+        frame.to_parquet(tmp_path / f"{i:02}.parquet")
+        frame.to_csv(tmp_path / f"{i:02}.csv")
+        (tmp_path / f"{i:02}.txt").write_text("".join(f"{x}\n" for x in frame.x))
     total = sum(sum(range(i, i + 10)) for i in range(12))
 
     async def test(at: Inside) -> None:
         files = sorted(tmp_path.iterdir())
         await install(at.client, {path: at.workers[i % 3] for i, path in enumerate(files)})
-        frame = read_parquet(tmp_path)
-        assert await at.client.compute(frame.x.sum()) == total
+        assert await at.client.compute(program(tmp_path)) == total
         found = await statistics(at.client)
         assert found.local + found.remote == 12
+        assert found.failed_lookups == 0
 
     inside(test)
 
@@ -308,7 +342,7 @@ def test_an_error_of_ours_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None
         slow = at.client.map(_nap, range(10))
         await soon(lambda: at.plugin().statistics().waiting > 0, "none waits")
         plugin = at.plugin()
-        monkeypatch.setattr(plugin, "_holders", _raise)
+        monkeypatch.setattr(Holders, "of_files", _raise)
         more = at.client.map(_nap, range(10, 30))
         assert await at.client.gather(slow + more) == list(range(30))
         assert not plugin.is_on
@@ -318,6 +352,26 @@ def test_an_error_of_ours_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 
 def _raise(*_: Any) -> None:
     raise RuntimeError("a fault")
+
+
+def test_a_scheduler_that_goes_while_tasks_wait_is_followed_by_another(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As Dask's own state is lost with a scheduler, so is the plugin's; nothing else stays."""
+
+    async def goes(at: Inside) -> None:
+        await install(at.client, dict.fromkeys(range(30), at.workers[0]))
+        at.client.map(_nap, range(30))
+        await soon(lambda: at.plugin().statistics().waiting > 0, "none waits")
+
+    async def comes(at: Inside) -> None:
+        assert NAME not in at.scheduler.plugins
+        await install(at.client, dict.fromkeys(range(30), at.workers[0]))
+        assert await at.client.gather(at.client.map(_nap, range(30))) == list(range(30))
+
+    inside(goes)
+    inside(comes)
+    assert not [record for record in caplog.records if record.name == "isocline.dask"]
 
 
 def test_statistics_are_a_page_of_the_scheduler() -> None:

@@ -119,3 +119,28 @@ def test_a_restarted_cluster_goes_on(killable: Killable, names: list[str], tmp_p
     assert statistics(killable.client).waiting == 0
     futures = killable.client.map(nap, range(6), folder=str(tmp_path), pure=False)
     assert len(killable.client.gather(futures)) == 6
+
+
+def test_a_holder_that_goes_while_it_sends_its_data(
+    killable: Killable, names: list[str], tmp_path: Path
+) -> None:
+    """What is lost is made again, and every task that needs it runs."""
+    install(killable.client, dict.fromkeys(range(4), names[0]))
+    made = killable.client.map(large, range(4), pure=False)
+    used = [
+        killable.client.submit(used_by, each, i, str(tmp_path)) for each in made for i in range(10)
+    ]
+    until(lambda: statistics(killable.client).remote > 0, lambda: "nobody helps")
+    kill(killable, names[0])
+    assert killable.client.gather(used) == [20_000_000] * 40
+    assert statistics(killable.client).waiting == 0
+
+
+def large(i: int) -> bytes:
+    time.sleep(0.03)
+    return bytes([i]) * 20_000_000
+
+
+def used_by(data: bytes, i: int, folder: str) -> int:
+    nap(i, folder)
+    return len(data)

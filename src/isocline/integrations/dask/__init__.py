@@ -6,7 +6,8 @@
     dask.dataframe.read_parquet("/data").sum().compute()
 
 `install` sends a plugin to the scheduler. Read `plugin`, what it replaces in Dask's scheduler;
-`placement`, which decides; `chunks`, what a task reads; and `places`, names of workers.
+`binding`, which carries out what `placement` decides; `holders`, who has a task's data, by the
+`chunks` that it reads and the `places` where these are.
 """
 
 from isocline.errors import MissingExtraError

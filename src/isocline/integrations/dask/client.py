@@ -13,8 +13,9 @@ from isocline.dispatch.scheduler import DEFAULT_POLICY
 from isocline.dispatch.setup import prior
 from isocline.errors import UsageError
 from isocline.integrations.dask.chunks import ChunkLocations, Locations
-from isocline.integrations.dask.plugin import NAME, NearDataPlugin, require_tested
+from isocline.integrations.dask.plugin import NAME, NearDataPlugin
 from isocline.integrations.dask.statistics import Statistics
+from isocline.integrations.dask.versions import require_tested
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy
 from isocline.policies.scheduling.contract import SchedulingPolicy

@@ -116,9 +116,13 @@ class Placement:
         slot = self._at.get(key)
         return None if slot is None else self._worker[slot]
 
+    def has_bound(self, key: Hashable) -> bool:
+        """Whether a task is bound by us."""
+        return key in self._at and key not in self._occupying
+
     def waits(self, key: Hashable) -> bool:
         """Whether a task waits here."""
-        return key in self and key not in self._at
+        return key in self._numbers and key not in self._at
 
     @property
     def waiting(self) -> int:
