@@ -9,19 +9,20 @@ open loop, at shares of the capacity that `isocline.plan` finds.
 Contestants: Dask as shipped; tuned (looks for tasks to steal ten times as often, and is told how
 long tasks take); a program that names the holders of each file itself (`workers=`); and ours, where
 the program is as in the first two. Printed are mean times from arrival to result, in local service
-times, with 95 % intervals over batches, and the ratio of ours to tuned Dask, on the same arrivals.
+times, with 95 % intervals over batches, and the ratio of ours to each, on the same arrivals.
 
-`--cost` measures what the plugin costs instead: processor time per task of the process that runs
-all of Dask, in turns with it and without. `--quick` runs the highest load alone.
+All run at the same time, each in a process of its own, so that whatever else the machine does is
+the same for all; they mostly sleep. `--quick` runs the highest load alone. The plugin's cost is
+measured by `benchmarks.dask_plugin_cost`.
 """
 
 import argparse
-import statistics as moments
-import sys
+import multiprocessing
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,18 +36,21 @@ from distributed import Client, LocalCluster, get_worker
 
 import isocline
 from benchmarks.dispatch_work import cluster
-from isocline.integrations.dask import install, plugin, statistics, uninstall
+from isocline.integrations.dask import install
 from isocline.model.cluster import SampledTasks
 from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.common.statistics.intervals import interval, ratio_interval
 
 NODES = 8
-LOCAL = 1.5  # s, mean of a task whose file is at its worker
+LOCAL = 0.5  # s, mean of a task whose file is at its worker
 LOADS, QUICK_LOADS = (0.3, 0.5, 0.7, 0.9), (0.9,)
-SECONDS = 90.0  # of arrivals in each run
-BATCHES, WARMUP = 8, 1.0 / 9.0
-PATIENCE = 300.0  # s after the last arrival
-FIXED = {"distributed.scheduler.active-memory-manager.start": False}
+SECONDS = 180.0  # of arrivals
+BATCHES, WARMUP = 16, 1.0 / 9.0
+PATIENCE = 300.0  # s after the last arrival, and until all are ready
+FIXED = {
+    "distributed.scheduler.active-memory-manager.start": False,
+    "distributed.worker.profile.enabled": False,
+}
 TUNED = {
     "distributed.scheduler.work-stealing-interval": "10ms",
     "distributed.scheduler.default-task-durations": {"total": LOCAL},
@@ -137,7 +141,6 @@ def run(name: str, client: Any, of: Scene, load: float) -> Outcome:
     ended, near = np.full(count, np.nan), np.zeros(count, bool)
     late, left = np.zeros(count), threading.Semaphore(0)
     wrong: list[int] = []
-    begin = time.monotonic() + 0.2
 
     def hear(task: int, future: Any) -> None:
         ended[task] = time.monotonic() - begin
@@ -147,6 +150,7 @@ def run(name: str, client: Any, of: Scene, load: float) -> Outcome:
             wrong.append(task)
         left.release()
 
+    begin = time.monotonic() + 0.2
     for task, at in enumerate(of.times.tolist()):
         time.sleep(max(0.0, begin + at - time.monotonic()))
         late[task] = time.monotonic() - begin - at
@@ -171,25 +175,41 @@ CONTESTANTS: dict[str, Mapping[str, Any]] = {
 }
 
 
+def compete(name: str, load: float, of: Scene, seed: int) -> Outcome:
+    """One contestant, in its process, when all are ready."""
+    with dask_cluster(CONTESTANTS[name]) as client:
+        if name == OURS:
+            install(client, dict(zip(of.paths, of.holders, strict=True)), seed=seed)
+        _READY[0].wait(PATIENCE)
+        return run(name, client, of, load)
+
+
+def get_ready(barrier: Any) -> None:
+    _READY.append(barrier)
+
+
+_READY: list[Any] = []
+
+
 def compare(
     loads: Sequence[float], seconds: float, seed: int, only: Sequence[str]
 ) -> list[Outcome]:
     capacity = isocline.plan(cluster(LOCAL, 2.0 * LOCAL)).capacity_scale  # tasks/s
-    outcomes = []
-    with tempfile.TemporaryDirectory(prefix="isocline-") as made:
-        for load in loads:
-            of = scene(load * capacity, seconds, seed, Path(made, f"{load:g}"))
-            for name, settings in CONTESTANTS.items():
-                if not any(part in name for part in only):
-                    continue
-                with dask_cluster(settings) as client:
-                    if name == OURS:
-                        install(client, dict(zip(of.paths, of.holders, strict=True)), seed=seed)
-                    outcomes.append(run(name, client, of, load))
-                    print(line(outcomes[-1]), file=sys.stderr)
-                    if name == OURS:
-                        print(statistics(client), file=sys.stderr)
-    return outcomes
+    names = [name for name in CONTESTANTS if any(part in name for part in only)]
+    count, spawn = len(loads) * len(names), multiprocessing.get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory(prefix="isocline-") as made,
+        ProcessPoolExecutor(count, spawn, get_ready, (spawn.Barrier(count),)) as pool,
+    ):
+        scenes = {
+            load: scene(load * capacity, seconds, seed, Path(made, f"{load:g}")) for load in loads
+        }
+        running = [
+            pool.submit(compete, name, load, of, seed)
+            for load, of in scenes.items()
+            for name in names
+        ]
+        return [each.result() for each in running]
 
 
 def line(one: Outcome) -> str:
@@ -207,49 +227,14 @@ def over(outcomes: list[Outcome], load: float, rival: str) -> Estimate | None:
     return ratio_interval(here[OURS].times, here[rival].times)
 
 
-def cost(tasks: int, rounds: int) -> None:
-    """Processor time of this process, which runs all of Dask, with the plugin in turns."""
-    spent: dict[bool, list[float]] = {False: [], True: []}
-    inside = []
-    vars(plugin)["perf_counter"] = time.thread_time  # its own clock, without waits for a core
-    with dask_cluster({}) as client:
-        for turn in range(2 * rounds + 2):
-            chunks = [f"/{turn}/{i}" for i in range(tasks)]
-            if turn % 2:
-                holders = {
-                    c: [str((i + j) % NODES) for j in range(3)] for i, c in enumerate(chunks)
-                }
-                install(client, holders)
-            began = time.process_time()
-            client.gather(client.map(len, chunks, pure=False))
-            each = 1e6 * (time.process_time() - began) / tasks
-            if turn % 2:
-                inside.append(1e6 * statistics(client).scheduler_seconds / tasks)
-                uninstall(client)
-            if turn > 1:
-                spent[bool(turn % 2)].append(each)
-    without, with_it = (moments.median(spent[it]) for it in (False, True))
-    print(
-        f"{tasks} tasks that do nothing, {rounds} rounds each: {without:.0f} us of processor a "
-        f"task without, {with_it:.0f} us with: {with_it - without:+.0f} us (medians); of that in "
-        f"the plugin itself {moments.median(inside[1:]):.0f} us"
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--cost", action="store_true")
-    parser.add_argument("--tasks", type=int, default=2000, help="with --cost, in each round")
-    parser.add_argument("--rounds", type=int, default=6, help="with --cost")
     parser.add_argument("--only", nargs="+", default=[""], help="parts of contestants' names")
     parser.add_argument("--loads", type=float, nargs="+", help="shares of capacity")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of arrivals in each run")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of arrivals")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
-    if chosen.cost:
-        cost(chosen.tasks, chosen.rounds)
-        return
     loads = chosen.loads or (QUICK_LOADS if chosen.quick else LOADS)
     outcomes = compare(loads, chosen.seconds, chosen.seed, chosen.only)
     print("\n".join(map(line, outcomes)))
