@@ -84,7 +84,7 @@ def main() -> None:
             differ += different
             table.add_row(policy, str(frontends), *seconds.values(), f"{different} of {count}")
     table.caption = "seconds of the whole replay, compiling included; counts differ from the first"
-    Console().print(table)
+    Console(width=120).print(table)
     sys.exit(differ > 0)
 
 

@@ -5,19 +5,24 @@ Section 6, and know of each other's requests by the load reports in responses al
 third of Poisson arrivals, drawn at random. Beside them three that ignore reports, and one that gets
 everything. Mean latency over the fluid optimum; the goal of three with reports is 1.15.
 
-Curves are given, backends emulated, in real time. All of it takes 25 minutes on a quiet machine;
-`--cell a0.8` runs one cell, `--rounds` and `--window` say for how long. `--speed 0.4` makes all
-rates lower and latencies longer, for a machine that is busy otherwise; the lag of backends and
-senders is shown beside the ratios, which mean nothing where it is a tenth of the optimum's latency
-or more.
+Curves are given, backends emulated, in real time. All of it takes 25 minutes on a quiet machine.
+`--cell a0.8` and `--only reports` run a part of it, `--rounds` and `--window` say for how long, and
+with `--keep FILE` the rounds of earlier runs count as well, so that it can be done in pieces.
+`--speed 0.4` makes all rates lower and latencies longer, for a machine that is busy otherwise; the
+lag of backends and senders is shown beside the ratios, which mean nothing where it is a tenth of
+the optimum's latency or more.
+
+Of ten rounds or more the interval takes the number of requests as a control, whose mean is known.
 """
 
 import argparse
+import json
 import os
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -39,12 +44,12 @@ from isocline.loadgen import LoadSettings, Schedule
 from isocline.loadgen.tally import Tally
 from isocline.loadgen.workers import WORKER, Sent
 from isocline.model.fleet import RoutingSystem
-from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.common.statistics.intervals import interval
 from isocline.subprocesses.supervise import Child, answers
 from isocline.theory.routing.equilibrium import fluid_optimum
 
 GOAL, COUNT = 1.15, 3
+LEAST = 2  # rounds of an interval
 START = 120.0  # s that a plane may take on a busy machine
 SOON = 0.1  # s until a run begins, so that all senders are ready
 
@@ -123,11 +128,13 @@ def document(fleet_: Fleet, port: int, report: str) -> dict[str, Any]:
     }
 
 
-def planes(fleet_: Fleet, folder: Path, stack: ExitStack) -> dict[Contestant, list[str]]:
+def planes(
+    fleet_: Fleet, contestants: Sequence[Contestant], folder: Path, stack: ExitStack
+) -> dict[Contestant, list[str]]:
     """Start all planes at once; returns their urls."""
     found: dict[Contestant, list[str]] = {}
     starts: list[Callable[[], int]] = []
-    for number, one in enumerate(CONTESTANTS):
+    for number, one in enumerate(contestants):
         ports = [free_port() for _ in range(one.planes)]
         found[one] = [f"http://127.0.0.1:{port}" for port in ports]
         for port in ports:
@@ -185,70 +192,102 @@ def run(
     return Outcome(total, late + total.lag.mean)
 
 
-class Found(NamedTuple):
-    """A contestant in a cell."""
+class Round(NamedTuple):
+    """A contestant in one round of a cell."""
 
-    ratio: Estimate
+    cell: str
+    contestant: str
+    turn: int
+    ratio: float  # mean latency over the optimum's
     lag: float  # of the optimum's latency
     failed: int
     requests: int
+    surplus: float  # requests sent, over those expected, less 1
 
 
-def measured(cell: Cell, speed: float, lengths: Lengths, folder: Path) -> dict[Contestant, Found]:
+def measured(
+    cell: Cell, speed: float, lengths: Lengths, turns: Iterable[int], folder: Path, only: str
+) -> Iterator[Round]:
     system = fleet(cell.fleet, cell.load, speed)
-    least = fluid_optimum(system).total_jobs / float(system.rates.sum())
-    outcomes: dict[Contestant, list[Outcome]] = {one: [] for one in CONTESTANTS}
+    rate = float(system.rates.sum())
+    least = fluid_optimum(system).total_jobs / rate
+    contestants = [one for one in CONTESTANTS if only in one.name]
     with ExitStack() as stack:
         ready = stack.enter_context(running(system))
-        urls = planes(ready, folder, stack)
-        for turn in range(lengths.rounds):
+        urls = planes(ready, contestants, folder, stack)
+        for turn in turns:
             schedule = poisson(system, lengths.warmup + lengths.window, turn)
-            for one in CONTESTANTS:
-                outcome = run(ready, urls[one], schedule, lengths.warmup, turn)
-                outcomes[one].append(outcome)
-    return {
-        one: Found(
-            interval(np.array([it.tally.latency.mean for it in its]) / least),
-            float(np.mean([it.lag for it in its])) / least,
-            sum(sum(it.tally.errors.values()) for it in its),
-            sum(it.tally.completed for it in its),
-        )
-        for one, its in outcomes.items()
-    }
+            sent = int((schedule.times >= lengths.warmup).sum())
+            for one in contestants:
+                tally, lag = run(ready, urls[one], schedule, lengths.warmup, turn)
+                yield Round(
+                    str(cell),
+                    one.name,
+                    turn,
+                    tally.latency.mean / least,
+                    lag / least,
+                    sum(tally.errors.values()),
+                    tally.completed,
+                    sent / (rate * lengths.window) - 1.0,
+                )
 
 
-def shown(found: dict[Cell, dict[Contestant, Found]], lengths: Lengths, speed: float) -> Table:
-    table = Table("", *(str(cell) for cell in found))
-    for one in CONTESTANTS:
-        entries = (
-            f"{it[one].ratio.value:.3f} ± {it[one].ratio.half_width:.3f} (lag {it[one].lag:.3f})"
-            + f", {it[one].failed} failed" * (it[one].failed > 0)
-            for it in found.values()
-        )
-        table.add_row(one.name, *entries)
-    requests = min(its[one].requests for its in found.values() for one in CONTESTANTS)
+def shown(found: Sequence[Round], lengths: Lengths, speed: float) -> Table:
+    cells = list(dict.fromkeys(one.cell for one in found))
+    table = Table("", *cells)
+    for name in dict.fromkeys(one.contestant for one in found):
+        rounds = [[it for it in found if (it.contestant, it.cell) == (name, c)] for c in cells]
+        table.add_row(name, *(_entry(its) for its in rounds))
     table.caption = (
-        f"mean latency over the fluid optimum, 95 % interval of {lengths.rounds} rounds of "
-        f"{lengths.window:g} s after {lengths.warmup:g} s, {requests:,} requests or more each; "
-        f"speed {speed:g}; load average {os.getloadavg()[0]:.1f}; the goal of three with load "
-        f"reports is {GOAL}"
+        f"mean latency over the fluid optimum, 95 % interval of rounds of {lengths.window:g} s "
+        f"after {lengths.warmup:g} s, requests in all; speed {speed:g}; load average "
+        f"{os.getloadavg()[0]:.1f}; the goal of three with load reports is {GOAL}"
     )
     return table
+
+
+def _entry(rounds: Sequence[Round]) -> str:
+    if len(rounds) < LEAST:
+        return f"{len(rounds)} round(s)"
+    surplus = np.array([[it.surplus] for it in rounds])
+    ratio = interval(np.array([it.ratio for it in rounds]), surplus)
+    lag, failed = np.mean([it.lag for it in rounds]), sum(it.failed for it in rounds)
+    return (
+        f"{ratio.value:.3f} ± {ratio.half_width:.3f} (lag {lag:.3f}; {len(rounds)} rounds, "
+        f"{sum(it.requests for it in rounds):,})"
+    ) + f", {failed} failed" * (failed > 0)
+
+
+def kept(file: Path | None) -> list[Round]:
+    """Rounds of earlier runs."""
+    lines = file.read_text().splitlines() if file and file.exists() else []
+    return [Round(*json.loads(line)) for line in lines]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog=f"python -m {__spec__.name}")
     steady = {f"{one.fleet}{one.load}": one for one in CELLS if not one.bursts}
     parser.add_argument("--cell", choices=steady, help="one of the cells alone")
+    parser.add_argument("--only", default="", metavar="PART", help="contestants of these names")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="of rounds, earlier ones' too")
     parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="of all rates")
     parser.add_argument("--rounds", type=int, default=4, metavar="N")
     parser.add_argument("--window", type=float, default=24.0, metavar="S", help="s at speed 1")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without ending what was started
     speed = arguments.speed
     lengths = Lengths(arguments.rounds, arguments.window / speed, 4.0 / speed)
     chosen = [steady[arguments.cell]] if arguments.cell else list(steady.values())
-    with tempfile.TemporaryDirectory() as folder:
-        found = {cell: measured(cell, speed, lengths, Path(folder)) for cell in chosen}
+    found = kept(arguments.keep)
+    for cell in chosen:
+        first = 1 + max((one.turn for one in found if one.cell == str(cell)), default=-1)
+        turns = range(first, first + lengths.rounds)
+        with tempfile.TemporaryDirectory() as folder:
+            for one in measured(cell, speed, lengths, turns, Path(folder), arguments.only):
+                found.append(one)
+                if arguments.keep:
+                    with arguments.keep.open("a") as file:
+                        print(json.dumps(one), file=file)
     Console(width=140).print(shown(found, lengths, speed))
 
 
