@@ -99,14 +99,18 @@ class World:
         idle = sum(self.models.size[m] for m in self.may_go(server))
         return 1 if self.free(server) + idle >= self.models.size[model] else 2
 
-    def work_of(self, server: Server, model: int) -> float:
+    def work_of(self, server: Server, model: int, now: float) -> float:
         """Of a mean job, at a server."""
+        jobs = len(server.jobs) + 1
         load = self.loads_of(server, model) * self.models.load[model] if model >= 0 else 0.0
-        return 1.0 + load * server.rate(len(server.jobs) + 1)
+        work = load * server.rate(jobs)
+        if model >= 0 and self.free(server) < self.models.size[model]:
+            work *= 1.001
+        return 1.0 + work + max(server.at - now, 0.0) * server.rate(jobs) / jobs
 
-    def works(self, model: int) -> list[float]:
+    def works(self, model: int, now: float) -> list[float]:
         """At each server; none makes way for a model that another one holds."""
-        found = [self.work_of(server, model) for server in self.servers]
+        found = [self.work_of(server, model, now) for server in self.servers]
         held = any(model in server.resident for server in self.servers)
         if held and self.models.load[model] > 0:
             for b, server in enumerate(self.servers):
@@ -171,7 +175,7 @@ def residency(
             world.latencies[done[1]] = end - requests[done[1]].time
         else:
             model = requests[coming].model
-            works = world.works(model)
+            works = world.works(model, comes)
             taken = route(works, [len(server.jobs) for server in servers])
             world.send(coming, servers[taken])
             coming += 1

@@ -2,16 +2,12 @@
 
 A job whose model is not resident at its backend has it loaded there: the backend stands still for
 the load, and loads at one backend follow each other. Where memory lacks room, models make way that
-no job there asks for, those first whose loss costs least. Pinned models stay, and so do those in
-use. Where too little can go, the model is read for this job alone, while one in use makes way and
-comes back: `OUT_OF_TURN` loads, and memory is left as it was. Where another backend of the frontend
-holds the model that is never worth it, and the job's work there is shown as infinite.
+no job there asks for. Pinned models stay, and so do those in use. Where too little can go, the
+model is read for this job alone, while one in use makes way and comes back: `OUT_OF_TURN` loads,
+and memory is left as it was.
 
-**What a loss costs** is an estimate, s of delay per s: how often jobs at the backend ask for the
-model, times what the next one would lose. That is the load, for all jobs there; or, where another
-backend holds the model, the price there less the price here, if that is less. The price is that of
-draining, (N + 1) / l(N + 1). Per unit of memory the least goes first, and of those that cost alike,
-such as copies that others have, too, the one used least recently.
+What a load adds to a job's work, and which model makes way, is `policies.routing.model_loads`, as
+in the live core.
 """
 
 from typing import NamedTuple
@@ -20,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.compilation.compiled import kernel
+from isocline.policies.routing import model_loads
 from isocline.policies.routing.contract import LOAD, MODEL, WORK, View
 from isocline.simulate.common.kernels.counters import System
 
@@ -28,8 +25,6 @@ IntArray = npt.NDArray[np.int32]
 
 ABSENT, RESIDENT, PINNED = 0, 1, 2
 NO_MODEL = -1  # in place of a model
-OUT_OF_TURN = 2.0  # loads
-_ENOUGH = 1e-9  # of a model's size, that rounding may lack
 
 
 class Memory(NamedTuple):
@@ -66,10 +61,17 @@ class Memory(NamedTuple):
 @kernel
 def loads_of(memory: Memory, backend: int, model: int) -> float:
     """Loads that a job which asks for a model costs at a backend now."""
-    if model == NO_MODEL or memory.state[backend, model] != ABSENT:
+    if model == NO_MODEL:
         return 0.0
+    resident = memory.state[backend, model] != ABSENT
     room = memory.free[backend] + memory.idle[backend]
-    return 1.0 if room >= memory.size[model] * (1.0 - _ENOUGH) else OUT_OF_TURN
+    return model_loads.loads_needed(resident, room, memory.size[model])
+
+
+@kernel
+def makes_way(memory: Memory, backend: int, model: int) -> bool:
+    """Whether a load of a model at a backend needs memory that others take."""
+    return model != NO_MODEL and not model_loads.fits(memory.free[backend], memory.size[model])
 
 
 @kernel
@@ -81,26 +83,50 @@ def rate_with_one_more(view: View, system: System, backend: int) -> float:
 
 @kernel
 def show_loads(
-    view: View, system: System, memory: Memory | None, job: int, low: int, high: int
+    view: View,
+    system: System,
+    memory: Memory | None,
+    job: int,
+    low: int,
+    high: int,
+    still_until: FloatArray,
+    now: float,
 ) -> None:
-    """Write what a frontend sees of a job into `view.job`, and `view.work` of its edges."""
+    """Write what a frontend sees of a job into `view.job`, and `view.work` of its edges.
+
+    Args:
+        view: Written.
+        system: Read-only.
+        memory: Read-only; None: jobs ask for no models.
+        job: Its number.
+        low: The first edge of its frontend.
+        high: The first edge of the next one.
+        still_until: (B,) s, until when backends stand still; before `now` if they do not.
+        now: s.
+    """
     if memory is None:
         return
     model = memory.model[job]
     view.job[MODEL] = model
-    held = False
+    held, seconds = False, 0.0
+    if model != NO_MODEL:
+        seconds = memory.load[model]
+        for edge in range(low, high):
+            held = held or memory.state[view.backend[edge], model] != ABSENT
     for edge in range(low, high):
         backend = view.backend[edge]
-        load = 0.0
-        if model != NO_MODEL:
-            load = loads_of(memory, backend, model) * memory.load[model]
-            held = held or memory.state[backend, model] != ABSENT
-        view.work[edge, LOAD] = load
-        view.work[edge, WORK] = 1.0 + load * rate_with_one_more(view, system, backend)
-    if held and memory.load[model] > 0.0:
-        for edge in range(low, high):
-            if loads_of(memory, view.backend[edge], model) == OUT_OF_TURN:
-                view.work[edge, WORK] = np.inf
+        loads = loads_of(memory, backend, model)
+        rate = rate_with_one_more(view, system, backend)
+        view.work[edge, LOAD] = loads * seconds
+        view.work[edge, WORK] = model_loads.work_with_loads(
+            loads,
+            seconds,
+            view.workload[backend] + 1,
+            rate,
+            held,
+            makes_way(memory, backend, model),
+            max(still_until[backend] - now, 0.0),
+        )
 
 
 @kernel
@@ -152,8 +178,7 @@ def make_room(
     view: View, system: System, memory: Memory, job: int, backend: int, now: float
 ) -> None:
     """Let models go that are not in use until that of a job fits. Writes `memory`."""
-    needed = memory.size[memory.model[job]] * (1.0 - _ENOUGH)
-    while memory.free[backend] < needed:
+    while not model_loads.fits(memory.free[backend], memory.size[memory.model[job]]):
         victim, least, oldest = NO_MODEL, np.inf, np.inf
         for model in range(memory.size.size):
             if memory.state[backend, model] != RESIDENT or memory.users[backend, model] > 0:
@@ -174,17 +199,23 @@ def make_room(
 
 @kernel
 def drain_price(view: View, system: System, backend: int) -> float:
-    """What one more job costs that has to be drained, s."""
-    return (view.workload[backend] + 1) / rate_with_one_more(view, system, backend)  # type: ignore[no-any-return]
+    """Price of draining one more job at a backend, s."""
+    rate = rate_with_one_more(view, system, backend)
+    return model_loads.drain_price(view.workload[backend] + 1, rate)
 
 
 @kernel
 def loss(view: View, system: System, memory: Memory, backend: int, model: int, now: float) -> float:
-    """What the loss of a resident model costs, s of delay per s."""
-    here = drain_price(view, system, backend)
-    extra = memory.load[model] * rate_with_one_more(view, system, backend) * here
+    """Cost of the loss of a resident model, s of delay per s."""
+    elsewhere = np.inf
     for other in range(memory.free.size):
         if other != backend and memory.state[other, model] != ABSENT:
-            extra = min(extra, max(drain_price(view, system, other) - here, 0.0))
-    age = now - memory.since[backend, model]
-    return extra * memory.uses[backend, model] / age if age > 0.0 else np.inf
+            elsewhere = min(elsewhere, drain_price(view, system, other))
+    return model_loads.loss(
+        memory.load[model],
+        drain_price(view, system, backend),
+        rate_with_one_more(view, system, backend),
+        elsewhere,
+        memory.uses[backend, model],
+        now - memory.since[backend, model],
+    )

@@ -290,7 +290,7 @@ def share(
         else:
             source = arriving.frontend[upcoming]
             low, high = first[source], first[source + 1]
-            show_loads(view, system, memory, upcoming, low, high)
+            show_loads(view, system, memory, upcoming, low, high, clocks.at, now)
             start = candidates.at(system, low, high)
             allowed = system.numbers[start : start + high - low]
             edge = choose(allowed, view, now, streams.policy)
