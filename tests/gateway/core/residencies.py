@@ -7,9 +7,10 @@ from functools import partial
 from isocline.gateway.core.actions import Action, Hold, Reject, Send
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.core import Core
+from isocline.gateway.core.model_catalogue import KnownModel
 from isocline.gateway.core.model_memory import ModelCall, State
 from isocline.gateway.core.request import Profile
-from isocline.gateway.core.residency import KnownModel, ResidencySetting
+from isocline.gateway.core.residency import ResidencySetting
 from isocline.model.curves import Curve, HyperbolicCurve
 from isocline.model.serving_settings import Rules
 from isocline.policies.parse import parse

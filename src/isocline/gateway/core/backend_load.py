@@ -37,8 +37,9 @@ class Workloads:
     """Workloads of B backends, in the array that policies read.
 
     Attributes:
-        shown: N plus phantom jobs (`phantom_jobs`), for policies.
+        shown: N plus phantom jobs (`phantom_jobs`) and requests that wait for loads, for policies.
         phantoms: The number of phantom jobs among these.
+        waiting: And of those that wait at the backend until it has loaded their model.
         own: This core's part of H(now).
     """
 
@@ -48,6 +49,7 @@ class Workloads:
         count = shown.size
         self.own = [0] * count
         self.phantoms = [0] * count
+        self.waiting = [0] * count
         self.peers = [0] * count  # and that of other workers
         self._row: Row = [0] * count  # where those read `own`
         self._slots: Sequence[int] = range(count)
@@ -62,7 +64,7 @@ class Workloads:
 
     def __getitem__(self, backend: int) -> int:
         """Workload N of a backend."""
-        return self.shown[backend] - self.phantoms[backend]
+        return self.shown[backend] - self.phantoms[backend] - self.waiting[backend]
 
     def sent(self, backend: int, now: float, jobs: int = 1) -> None:
         """Record jobs of this core sent to a backend, or finished there (`jobs` < 0)."""
@@ -79,6 +81,11 @@ class Workloads:
         """Add phantom jobs to a backend's count."""
         self.phantoms[backend] += phantoms
         self.shown[backend] += phantoms
+
+    def add_waiting(self, backend: int, requests: int) -> None:
+        """Add requests that wait for a load at a backend."""
+        self.waiting[backend] += requests
+        self.shown[backend] += requests
 
     def share(self, row: Row, slots: Sequence[int]) -> None:
         """Publish the jobs in flight at each backend in `row` too."""
@@ -131,7 +138,7 @@ class Workloads:
     def _set_others(self, backend: int, others: int) -> None:
         self._others[backend] = others
         jobs = self.own[backend] + self.peers[backend] + others
-        self.shown[backend] = jobs + self.phantoms[backend]
+        self.shown[backend] = jobs + self.phantoms[backend] + self.waiting[backend]
 
     def _in_flight_at(self, backend: int, time: float) -> int:
         past = self._past[backend]

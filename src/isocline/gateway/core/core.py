@@ -95,7 +95,10 @@ class Core:
         )
         self._ends = AttemptEnds(parts, setting.graph.sinks)
         self.refusals = self._ends.refusals
-        models = None if residency is None else Residency(residency, runtime.jobs_and_rate)
+        models = None
+        if residency is not None:
+            waits = self.workloads.add_waiting
+            models = Residency(residency, runtime.jobs_and_rate, waits)
         self._placement = Placement(parts, self._ends, rng, models)
         self._requests = self._placement.requests
         if feedback:
@@ -303,7 +306,7 @@ class Core:
         """Forget a request whose client has gone, wherever it was."""
         gone = self._requests.pop(request)
         if gone.waits_at != AT_FRONTEND and self.residency is not None:
-            self.residency.unpark(gone.waits_at, gone.model, request)
+            self.residency.waiters.unpark(gone.waits_at, gone.model, request)
             return []
         if gone.backend == AT_FRONTEND:
             self.waiting_queue.take(gone)
@@ -378,7 +381,7 @@ class Core:
         """Regard all backends as alike from now on: nobody loads models any longer."""
         residency, self._placement.residency = self.residency, None
         actions: list[Action] = []
-        for number in residency.release_all() if residency else []:
+        for number in residency.waiters.release_all() if residency else []:
             request = self._requests[number]
             request.waits_at = AT_FRONTEND
             actions.append(self._placement.route(request, now))

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, final
 
+from isocline.policies.routing.model_loads import fits
+
 # s without another attempt after a load has failed; doubled with each failure, up to the second.
 _FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 MOST_NAMES = 1 << 16  # models of which facts are kept, as clients choose the names
@@ -29,55 +31,49 @@ class ModelCall(NamedTuple):
 
 
 @final
-class Account:
-    """Sum that fades in time."""
-
-    __slots__ = ("_at", "_sum")
-
-    def __init__(self) -> None:
-        self._sum, self._at = 0.0, -math.inf
-
-    def add(self, amount: float, now: float, scale: float) -> None:
-        """Add an amount at `now`, s; sums fade by 1/e in `scale`, s."""
-        self._sum, self._at = self.value(now, scale) + amount, now
-
-    def value(self, now: float, scale: float) -> float:
-        """The sum at `now`, s."""
-        return self._sum * math.exp(-max(now - self._at, 0.0) / scale) if self._sum else 0.0
-
-    def clear(self) -> None:
-        """Begin again."""
-        self._sum = 0.0
-
-
-@final
 @dataclass(slots=True, eq=False)
 class Copy:
     """One model at one backend.
 
     Attributes:
+        home: Memory that it is in.
         in_use: Requests under way that need it.
         since: Time of the last change of its state, s.
+        loaded: Time at which its load was decided on, s.
         used: Time of its last use, s.
-        earned: What requests would have cost more without it, job-seconds.
+        uses: Requests that asked for it since it was loaded.
     """
 
+    home: "ModelMemory"
     model: str
     size: float
     state: State
     pinned: bool = False
     in_use: int = 0
     since: float = -math.inf
+    loaded: float = -math.inf
     used: float = -math.inf
-    earned: Account = field(default_factory=Account)
+    uses: int = 0
+
+    def ask(self, now: float) -> None:
+        """A request asks for it."""
+        self.uses += 1
+        self.used = now
+
+    def begin_use(self) -> None:
+        """A request that needs it is sent to the backend."""
+        self.in_use += 1
+        self.home.changed()
 
     def left(self) -> None:
         """A request that used it has left the backend."""
         self.in_use -= 1
+        self.home.changed()
 
     def turn(self, state: State, now: float) -> None:
         """Change its state."""
         self.state, self.since = state, now
+        self.home.changed()
 
 
 @final
@@ -87,6 +83,7 @@ class ModelMemory:
 
     Attributes:
         capacity: Memory, in the unit of sizes; None: it holds all models.
+        by_call: Whether it loads by calls; else as requests ask for models.
         copies: By model.
         calls: Calls to make, one after the other; the first may be under way.
         under_way: Whether it is.
@@ -99,6 +96,7 @@ class ModelMemory:
     """
 
     capacity: float | None
+    by_call: bool
     copies: dict[str, Copy] = field(default_factory=dict)
     calls: deque[ModelCall] = field(default_factory=deque)
     under_way: bool = False
@@ -110,6 +108,9 @@ class ModelMemory:
     failures: int = 0
     surprises: int = 0
     _numbers: int = 0
+    # As of the last change; None: not known.
+    _free: float | None = None
+    _room: float | None = None
 
     @property
     def taken(self) -> float:
@@ -120,6 +121,66 @@ class ModelMemory:
     def stands_still(self) -> bool:
         """Whether it loads a model now."""
         return self.under_way and self.calls[0].loads
+
+    def add(self, model: str, size: float, state: State, now: float) -> Copy:
+        """Add a copy of a model."""
+        copy = Copy(self, model, size, state, since=now, loaded=now, used=now)
+        self.copies[model] = copy
+        self.changed()
+        return copy
+
+    def remove(self, model: str) -> None:
+        """Remove a copy that is no longer there."""
+        del self.copies[model]
+        self.changed()
+
+    def changed(self) -> None:
+        """Note that copies, or their uses, have changed."""
+        self._free = self._room = None
+
+    @property
+    def free(self) -> float:
+        """Memory that nothing takes; below 0 if a backend has too much."""
+        if self._free is None:
+            assert self.capacity is not None
+            self._free = self.capacity - self.taken
+        return self._free
+
+    def room(self, now: float) -> float:
+        """Memory that is free, or taken by what may make way."""
+        if self._room is None or self.paused:
+            idle = sum(copy.size for copy in self.copies.values() if self.may_go(copy, now))
+            self._room = self.free + idle
+        return self._room
+
+    def lacks(self, size: float) -> float:
+        """Memory that is lacking for a size; 0 or less: none is."""
+        return 0.0 if fits(self.free, size) else size - self.free
+
+    def ever_fits(self, size: float) -> bool:
+        """Whether a model fits beside what is pinned."""
+        pinned = sum(it.size for it in self.copies.values() if it.pinned)
+        return self.capacity is None or fits(self.capacity - pinned, size)
+
+    def may_go(self, copy: Copy, now: float) -> bool:
+        """Whether a copy may make way for another."""
+        if copy.pinned or copy.in_use or self.is_paused(copy.model, now):
+            return False
+        loads_itself = copy.state is State.LOADING and not self.by_call
+        return copy.state is State.RESIDENT or loads_itself
+
+    def serves(self, model: str) -> bool:
+        """Whether requests for a model are served at once."""
+        copy = self.copies.get(model)
+        if copy is None:
+            return self.capacity is None
+        if copy.state is State.LOADING:
+            return not self.by_call and copy.in_use > 0
+        return copy.state is State.RESIDENT
+
+    def comes(self, model: str) -> bool:
+        """Whether a model is on its way by a call."""
+        return self.by_call and self.state(model) in _COMING
 
     def state(self, model: str) -> State | None:
         """State of its copy of a model; None: it has none."""
@@ -170,3 +231,6 @@ class ModelMemory:
     def is_paused(self, model: str, now: float) -> bool:
         """Whether no call is made for a model."""
         return model in self.paused and self.paused[model][0] > now
+
+
+_COMING = (State.QUEUED, State.LOADING)

@@ -15,11 +15,12 @@ from isocline.gateway.core import rejections
 from isocline.gateway.core.actions import Action, Hold, Reject, Send
 from isocline.gateway.core.attempt_ends import AttemptEnds
 from isocline.gateway.core.candidates import Open
+from isocline.gateway.core.model_work import ModelWork
 from isocline.gateway.core.notices import OF_POLICY, Notice
 from isocline.gateway.core.parts import Parts
 from isocline.gateway.core.prompts import Prompt
 from isocline.gateway.core.request import AT_FRONTEND, Request
-from isocline.gateway.core.residency import GoTo, Refuse, Residency, Wait
+from isocline.gateway.core.residency import Residency
 from isocline.policies.routing.contract import HOLD
 from isocline.randomness.draws import Stream
 
@@ -50,6 +51,10 @@ class Placement:
         self._queue = parts.waiting_queue
         self._feedback = parts.feedback
         self._prompts = parts.prompts
+        self._model_work = None
+        if residency is not None:
+            prompts = parts.prompts is not None
+            self._model_work = ModelWork(self._runtime, prompts=prompts)
         self._ends = ends
         self._rng = rng
         self._sink = parts.policy_runtime.setting.graph.sink.tolist()
@@ -58,39 +63,37 @@ class Placement:
 
     def route(self, request: Request, now: float) -> Send | Hold | Reject:
         edge = self._edge(request, now)
-        if isinstance(edge, Wait):
-            return self._park(request, edge.backend, now)
-        if isinstance(edge, Refuse):
-            del self.requests[request.number]
-            return rejections.not_loaded(request, edge.wait)
         if edge >= 0:
-            return self.send(request, edge, now)
+            return self._go(request, edge, now)
         if edge == HOLD:
-            return self.hold(request, now)
+            refusal = self._refusal(request, now)
+            return self.hold(request, now) if refusal is None else refusal
         del self.requests[request.number]
         return rejections.policy_failed(request)
 
-    def _edge(self, request: Request, now: float) -> int | Wait | Refuse:
-        """Return an open edge as `_choose`, to a backend that has the request's model."""
-        all_open = self._candidates
-        candidates = all_open.of(request.frontend, request.tried, request.only)
-        if self.residency is not None and request.model and candidates.backends:
-            work = self._work(request, candidates)
-            decision = self.residency.decide(
-                request.model, candidates.backends, work, now, counts=not request.waited
-            )
-            if isinstance(decision, GoTo):
-                candidates = all_open.within(request.frontend, candidates, decision.backends)
-            elif decision is not None:
-                return decision
-        return self.choose(request, candidates, now)
+    def _edge(self, request: Request, now: float) -> int:
+        """Return an open edge as `choose`."""
+        return self.choose(request, self._open(request), now)
 
-    def _work(self, request: Request, candidates: Open) -> list[float]:
-        """Work of a request at each candidate, in mean requests."""
-        if self._prompts is None:
-            return [1.0] * len(candidates.numbers)
-        self._prompts.weigh_ahead(request.frontend, request.prompt, candidates)
-        return [self._prompts.work_by(edge) for edge in candidates.numbers]
+    def _go(self, request: Request, edge: int, now: float) -> Send | Hold | Reject:
+        """Send a request, or let it wait at its backend until that has loaded its model."""
+        backend = self._sink[edge]
+        model, residency = request.model, self.residency
+        if residency is None or not model or not residency.must_wait(backend, model, now):
+            return self.send(request, edge, now)
+        return self._park(request, edge, now)
+
+    def _refusal(self, request: Request, now: float) -> Reject | None:
+        """Reject a request whose model no open backend can load, at least for a time."""
+        residency, model = self.residency, request.model
+        if residency is None or not residency.manages(model):
+            return None
+        backends = self._open(request).backends
+        wait = residency.refusal(model, backends, now) if backends else None
+        if wait is None:
+            return None
+        del self.requests[request.number]
+        return rejections.not_loaded(request, wait)
 
     def only_holders(self, request: Request) -> frozenset[int] | None:
         """Backends that a request may go to without a load; None: all."""
@@ -101,24 +104,32 @@ class Placement:
             return holders if request.only is None else request.only
         return holders & request.only
 
-    def _park(self, request: Request, backend: int, now: float) -> Hold | Reject:
+    def _park(self, request: Request, edge: int, now: float) -> Hold | Reject:
         """Let a request wait for its model to be loaded at a backend, if there is room."""
         assert self.residency is not None
-        waiting = self.residency.parked(backend, request.model)
+        backend, model = self._sink[edge], request.model
+        waiting = self.residency.waiters.number(backend, model)
         if waiting >= max(self._rules.holding.most, 1):
             del self.requests[request.number]
-            wait = self.residency.remaining(backend, request.model, now)
+            wait = self.residency.remaining(backend, model, now)
             return rejections.load_awaited(request, waiting, wait)
-        self.residency.park(backend, request.model, request.number)
-        request.waits_at = backend
+        self.residency.park(backend, model, request.number, now)
+        request.edge, request.waits_at = edge, backend
+        self._runtime.reserve(self._workloads.shown[backend])
         return Hold(request.number, math.inf)
 
     def resume(self, backend: int, released: list[int], there: bool, now: float) -> list[Action]:
-        """Route requests that have waited for a load, which their model is `there` after or not."""
+        """Send requests that have waited for a load; elsewhere if their model is not `there`."""
         actions: list[Action] = []
         for number in released:
             request = self.requests[number]
-            request.waits_at, request.waited = AT_FRONTEND, True
+            candidates = self._open(request)
+            if there and backend in candidates.backends:
+                if self._prompts is not None:  # as `sent` is about the request weighed last
+                    self._prompts.weigh(request.frontend, request.prompt, candidates)
+                actions.append(self.send(request, request.edge, now))
+                continue
+            request.waits_at = AT_FRONTEND
             if not there:
                 request.failed_loads += 1
                 request.tried += (backend,)
@@ -129,17 +140,27 @@ class Placement:
             actions.append(self.route(request, now))
         return [*actions, *self.offer_at([backend], now)]
 
+    def _open(self, request: Request) -> Open:
+        """Return the open edges for a request."""
+        return self._candidates.of(request.frontend, request.tried, request.only)
+
     def choose(self, request: Request, candidates: Open, now: float) -> int:
         """Return an open edge by the policy; HOLD if it wants none, or there is none.
 
         FAILED if the policy raises, or returns something else: a router outlives a request that its
         policy cannot place.
         """
-        edges, low, high = candidates.edges, candidates.low, candidates.high
         if not candidates.backends:
             return HOLD
         if self._prompts is not None:
             self._prompts.weigh(request.frontend, request.prompt, candidates)
+        if self._model_work is not None:
+            fit = self._model_work.write(self.residency, request.model, candidates, now)
+            if fit is not None:
+                candidates = self._candidates.within(request.frontend, candidates, fit)
+            if not candidates.backends:
+                return HOLD
+        edges, low, high = candidates.edges, candidates.low, candidates.high
         try:
             edge = self._runtime.choose(edges, self._runtime.view, now, self._rng)
             if edge != HOLD and not low <= edge <= high:
@@ -169,7 +190,9 @@ class Placement:
         if self._prompts is not None:
             request.prompt_at = self._prompts.sent(request.prompt, edge, backend)
         if self.residency is not None:
-            request.copy = self.residency.sent(backend, request.model, now)
+            asked = request.waits_at == backend
+            request.waits_at = AT_FRONTEND
+            request.copy = self.residency.sent(backend, request.model, now, asked=asked)
         if request.attempt == 1:
             self._tenants.charge(request.tenant)
         self._runtime.reserve(self._workloads.shown[backend])
@@ -219,18 +242,12 @@ class Placement:
                 break
             request = self._queue.first(frontend)
             edge = self._edge(request, now)
-            if isinstance(edge, Wait):
-                self._queue.take(request)
-                actions.append(self._park(request, edge.backend, now))
-            elif isinstance(edge, Refuse):
-                self._queue.take(request)
-                del self.requests[request.number]
-                actions.append(rejections.not_loaded(request, edge.wait))
-            elif edge < 0:
+            refusal = self._refusal(request, now) if edge == HOLD else None
+            if edge < 0 and refusal is None:
                 refused.add(frontend)
-            else:
-                self._queue.take(request)
-                actions.append(self.send(request, edge, now))
+                continue
+            self._queue.take(request)
+            actions.append(self._go(request, edge, now) if refusal is None else refusal)
         return actions
 
     def explain(

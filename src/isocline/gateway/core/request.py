@@ -53,5 +53,4 @@ class Request:
     model: str = ""  # that it needs; empty: none, or models are not managed
     copy: Copy | None = None  # of the model, which it uses at its backend
     waits_at: int = AT_FRONTEND  # backend at which it waits for a load of its model
-    waited: bool = False  # for a load
     failed_loads: int = 0  # for which it has waited

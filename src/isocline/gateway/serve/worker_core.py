@@ -9,8 +9,9 @@ from functools import partial
 from isocline.gateway.core.actions import Send
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.core import Core
+from isocline.gateway.core.model_catalogue import KnownModel
 from isocline.gateway.core.request_cost import Measure
-from isocline.gateway.core.residency import KnownModel, ResidencySetting
+from isocline.gateway.core.residency import ResidencySetting
 from isocline.gateway.serve.config import Serving
 from isocline.gateway.serve.controls import Controls, apply
 from isocline.learn import Learner

@@ -40,7 +40,7 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 IndexArray = npt.NDArray[np.int64]
 
-OUT_OF_TURN = 2.0  # loads, as in `simulate.routing.kernels.model_memory`
+OUT_OF_TURN = 2.0  # loads, as in `policies.routing.model_loads`
 _CLOSE = 1e-4  # of the capacity: nearer the bound no copy is looked for
 _STEPS = 40  # copies that are exchanged after those of the bound
 _TRIED = 8  # exchanges of which the first that helps is taken
