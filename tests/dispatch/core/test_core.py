@@ -54,7 +54,7 @@ def test_jobs_share_by_weight_though_one_came_first(policy: str) -> None:
     order = worked_off(core, begun, 100)
     of_the_second = [task for task in order if task >= 200]
     assert len(of_the_second) == pytest.approx(75, abs=4)
-    if policy in ("late_binding", "fifo"):  # the others bind to one of two queues
+    if policy in ("late_binding", "priced_help", "fifo"):  # the others bind to one of two queues
         assert of_the_second == sorted(of_the_second)
 
 
@@ -68,7 +68,11 @@ def test_tasks_that_wait_are_counted_at_their_servers(policy: str) -> None:
     }
     assert core.waiting == 12 - len(running)
     counts = [core.waiting_at(server) for server in range(3)]
-    if policy in ("late_binding", "delay_scheduling"):  # each waits wherever it is local
+    if policy in (
+        "late_binding",
+        "priced_help",
+        "delay_scheduling",
+    ):  # each waits wherever it is local
         left = set(range(12)) - running
         assert counts == [len(left), sum(task % 3 > 0 for task in left), 0]
     elif policy != "fifo":

@@ -12,8 +12,8 @@ from isocline.dispatch.rules import Rules
 from isocline.model.cluster import Rates
 from isocline.policies.parse import scheduling_policy as parse
 from isocline.policies.scheduling.contract import LOCAL, ClusterSetting
-from isocline.policies.scheduling.late_binding import FACTS, LOAD
 from isocline.policies.scheduling.state.least_workload import initial_winners
+from isocline.policies.scheduling.state.local_load import FACTS, LOAD
 from isocline.randomness.draws import stream
 
 BUSY, SOME, IDLE = 0, 1, 2

@@ -364,8 +364,11 @@ class Late(Policy):
         """The same with the server's load up to date."""
         load, since, was_local = state.hidden[server]
         passed = now - since
-        load += passed / (passed + self.memory) * (float(was_local) - load)
+        load += passed / (passed + self.window(since)) * (float(was_local) - load)
         return (*state.hidden[:server], (load, now, False), *state.hidden[server + 1 :])
+
+    def window(self, since: float) -> float:
+        return self.memory
 
     def pick(self, world: World, state: State, server: int, now: float) -> list[tuple[int, Any]]:
         hidden = self.looked(state, server, now)
@@ -378,7 +381,7 @@ class Late(Policy):
             best = most(names, lambda m: len(self.seen(state, m))) if names else []
             undecided = not best or not self.seen(state, best[0])
             for m in best if not undecided else []:
-                if self.is_worth(world, hidden, server, m, self.seen(state, m), rate):
+                if self.is_worth(world, state, hidden, server, m, rate):
                     local = server in self.seen(state, m)[0][1]
                     may.append((m, _found(hidden, server, local)))
                 else:
@@ -388,8 +391,9 @@ class Late(Policy):
         return [*may, (NOTHING, hidden)]
 
     def is_worth(
-        self, world: World, hidden: Any, server: int, other: int, seen: list[Task], rate: float
+        self, world: World, state: State, hidden: Any, server: int, other: int, rate: float
     ) -> bool:
+        seen = self.seen(state, other)
         slowdown = world.rate[0] / rate
         if world.slotted and rate > world.rate[2]:  # in the rack
             return len(seen) + 1 > slowdown
@@ -403,6 +407,36 @@ class Late(Policy):
         # Of the idle ones any may be the less loaded of two. It is asked whether or not there is
         # anything to take, and so brings its load up to date.
         return [m for m in state.idle() if m in local] or [*state.idle()] or [None]
+
+
+class Priced(Late):
+    """Hidden is the same; a load is the mean over all time, and one service before, at first."""
+
+    def window(self, since: float) -> float:
+        return min(1.0 + since, self.memory)
+
+    def is_worth(
+        self, world: World, state: State, hidden: Any, server: int, other: int, rate: float
+    ) -> bool:
+        holders = self.seen(state, other)[0][1]
+        saved = [
+            (len(self.seen(state, m)) / len(holders) + (state.serving[m] is not None))
+            / max(1.0 - hidden[m][0], 1e-6)
+            for m in holders
+        ]
+        slowdown = world.rate[0] / rate
+        square = slowdown**2 * (1.0 - rate if world.slotted else 1.0)
+        load = hidden[server][0]
+        return bool(min(saved) > slowdown + load * square / max(1.0 - load, 1e-6))
+
+    def call(
+        self, world: World, state: State, local: tuple[int, ...], now: float
+    ) -> list[int | None]:
+        holders = [m for m in state.idle() if m in local]
+        least = min((state.hidden[m][0] for m in holders), default=0.0)
+        return (
+            [m for m in holders if state.hidden[m][0] < least + 1e-9] or [*state.idle()] or [None]
+        )
 
 
 def _found(hidden: tuple[Any, ...], server: int, local: bool) -> tuple[Any, ...]:

@@ -272,7 +272,13 @@ def test_a_run_that_outgrows_the_machine_says_so(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    "words", ["local_first:threshold=-1", "late_binding:memory_time=0", "delay_scheduling:wait=-2"]
+    "words",
+    [
+        "local_first:threshold=-1",
+        "late_binding:memory_time=0",
+        "priced_help:memory_time=0.5",
+        "delay_scheduling:wait=-2",
+    ],
 )
 def test_an_option_out_of_range_is_named(words: str) -> None:
     with pytest.raises(PolicyError, match=words.partition("=")[0]):

@@ -13,8 +13,8 @@ import pytest
 from isocline.model.cluster import Cluster, ExplicitTasks, Rates
 from isocline.model.graph import CompatibilityGraph
 from isocline.policies.parse import scheduling_policy as parse
-from isocline.policies.scheduling.late_binding import LateBinding
 from isocline.policies.scheduling.state.columns import IDLE, LEVEL, RUNNING, SERVING
+from isocline.policies.scheduling.state.local_load import FACTS, LOAD, SINCE
 from isocline.policies.scheduling.state.tasks import (
     BORN,
     CAPACITY,
@@ -49,6 +49,7 @@ from tests.simulate.scheduling.naive_cluster import (
     MaxWeight,
     Pandas,
     Policy,
+    Priced,
     RandomLocal,
     Serving,
     State,
@@ -74,6 +75,7 @@ def world_of(text: str, racks: bool, level: str) -> tuple[World, int]:
         "jsq_local_only": (LocalOnly(), 4),
         "delay_scheduling": (Delay(0.6), 1),
         "late_binding": (Late(50.0), 1),
+        "priced_help": (Priced(1000.0), 1),
     }
     policy, queues = twins[name]
     by_data = level == "data" or name == "fifo" or not policy.binds
@@ -130,8 +132,8 @@ def shown(engine: Any, queues: int) -> Any:
         for m in range(4)
     )
     memory: Any = ()
-    if isinstance(engine.policy, LateBinding):
-        memory = engine.view.memory[:12].reshape(-1, 3)[:, :2]
+    if engine.policy.remembers:
+        memory = engine.view.memory.reshape(-1, FACTS)[:, [LOAD, SINCE]]
     return lines, serving, tuple((round(float(load), 12), float(since)) for load, since in memory)
 
 
@@ -147,6 +149,7 @@ POLICIES = [
     "local_first",
     "local_first:count=waiting",
     "late_binding",
+    "priced_help",
     "jsq_maxweight",
     "jsq_maxweight:count=waiting",
     "balanced_pandas",

@@ -13,6 +13,7 @@ from isocline.policies.scheduling.jsq_local_only import JsqLocalOnly
 from isocline.policies.scheduling.jsq_maxweight import JsqMaxweight
 from isocline.policies.scheduling.late_binding import LateBinding
 from isocline.policies.scheduling.local_first import LocalFirst
+from isocline.policies.scheduling.priced_help import PricedHelp
 from isocline.policies.scheduling.random_local import RandomLocal
 
 ALL: dict[str, type[SchedulingPolicy]] = {
@@ -20,6 +21,7 @@ ALL: dict[str, type[SchedulingPolicy]] = {
     for policy in (
         LocalFirst,
         LateBinding,
+        PricedHelp,
         JsqMaxweight,
         BalancedPandas,
         DelayScheduling,

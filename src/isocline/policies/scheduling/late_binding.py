@@ -59,9 +59,17 @@ from isocline.policies.scheduling.contract import (
     never,
 )
 from isocline.policies.scheduling.local_first import keep_longest
-from isocline.policies.scheduling.state.columns import LENGTH, LEVEL, WAITING
+from isocline.policies.scheduling.state.columns import LENGTH, WAITING
 from isocline.policies.scheduling.state.common_queue import any_local, random_idle_local
-from isocline.policies.scheduling.state.idle_servers import member_count, random_member
+from isocline.policies.scheduling.state.idle_servers import member_count
+from isocline.policies.scheduling.state.local_load import (
+    FACTS,
+    FOUND,
+    all_busy,
+    less_loaded,
+    load_of,
+    note_load,
+)
 from isocline.policies.scheduling.state.longest_queue import any_longest, top_key
 from isocline.policies.scheduling.state.tasks import HIGH, LOW, oldest
 
@@ -73,35 +81,6 @@ MEMORY = 3
 LEAST_SPARE = 1e-6
 # The fifth is 1 where a service takes hardly more than a slot.
 SLOTTED = 4
-# What each server remembers: its local load, when it last looked for work, whether it found any.
-LOAD, SINCE, FOUND, FACTS = 0, 1, 2, 3
-
-
-@inlined
-def load_of(view: ClusterView, server: int) -> float:
-    """Local load of a server when it last looked for work."""
-    return float(view.memory[uint32(FACTS * server + LOAD)])
-
-
-@inlined
-def note_load(view: ClusterView, server: int, now: float) -> float:
-    """Bring a server's local load up to date; all the time since it last looked is of one kind."""
-    at = FACTS * server
-    passed = now - view.memory[uint32(at + SINCE)]
-    local = view.memory[uint32(at + FOUND)] * (view.columns[uint32(server), LEVEL] == LOCAL)
-    weight = passed / (passed + view.option[MEMORY])
-    load: float = load_of(view, server) + weight * (local - load_of(view, server))
-    view.memory[uint32(at + LOAD)] = load
-    view.memory[uint32(at + SINCE)] = now
-    return load
-
-
-@inlined
-def less_loaded(view: ClusterView, group: int, rng: Any) -> int:
-    """The less loaded of two random idle servers of a group."""
-    one = random_member(view.idle, group, rng)
-    two = random_member(view.idle, group, rng)
-    return one if load_of(view, one) <= load_of(view, two) else two
 
 
 @inlined_as(CALL)
@@ -155,7 +134,7 @@ def worth_helping(view: ClusterView, server: int, spare: float, rng: Any) -> int
 @inlined_as(PICK)
 def own_else_worth(server: int, view: ClusterView, now: float, rng: Any) -> int:
     """Its own list, else one that is worth helping."""
-    load = note_load(view, server, now)
+    load = note_load(view, server, now, view.option[MEMORY])
     found = server
     if view.columns[uint32(server), WAITING] == 0:
         found = worth_helping(view, server, 1.0 - load, rng)
@@ -189,10 +168,7 @@ class LateBinding(SchedulingPolicy):
         return np.array([0.0, local / rack, local / remote, memory, float(slotted)])
 
     def memory(self, setting: ClusterSetting) -> FloatArray:
-        # Until it has had time to spare, a server is taken to have none.
-        facts = np.zeros(FACTS * setting.size)
-        facts[LOAD::FACTS] = 1.0
-        return facts
+        return all_busy(setting.size, self.memory_time / float(setting.rate[LOCAL]))
 
     def keeps_longest(self, setting: ClusterSetting) -> bool:  # noqa: ARG002
         return True

@@ -286,7 +286,7 @@ _ROUTING = (
 )  # fmt: skip
 _SCHEDULING = (
     "local_first", "jsq_maxweight", "late_binding", "fifo", "balanced_pandas", "delay_scheduling",
-    "jsq_local_only", "random_local",
+    "jsq_local_only", "random_local", "priced_help",
 )  # fmt: skip
 
 
