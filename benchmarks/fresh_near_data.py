@@ -72,27 +72,30 @@ class System:
 
     @classmethod
     def drawn(cls, seed: int, number: int) -> "System":
-        """System of this number; one in four is on the slotted clock."""
+        """System of this number; one in four has the slotted clock."""
         rng = np.random.default_rng((seed, number))
         slotted = rng.random() < 0.25
         law = "exponential" if slotted or rng.random() < 0.5 else str(rng.choice(list(LAWS)))
         servers = round(math.exp(rng.uniform(math.log(2), math.log(200))))
-        racks = int(rng.integers(2, max(3, servers // 2))) if rng.random() < 0.5 else 1
-        if servers < 4:
-            racks = 1
-        servers -= servers % racks
-        replicas = int(rng.integers(1, min(4, servers // 2) + 1))
+        racks = 1
+        if servers >= 8 and rng.random() < 0.6:
+            racks = int(rng.integers(2, min(servers // 3, 10) + 1))
+            servers -= servers % racks
+        most = 3 if racks > 1 else 4
+        replicas = int(rng.integers(1, min(most, servers // 2) + 1))
         local = float(rng.choice([1.0, rng.uniform(0.05, 1.0)])) if slotted else 1.0
         remote = local * math.exp(-rng.uniform(math.log(1.1), math.log(6.0)))
         rack = local * (remote / local) ** rng.uniform(0.1, 0.9) if racks > 1 else None
         hot = None
         if rng.random() < 0.6:
             part = rng.uniform(0.1, 0.9)
-            if racks > 1:  # whole racks, so that capacities are known from few groups of servers
-                part = max(1, round(part * racks)) / racks
-            if min(part, 1 - part) * servers >= replicas:
+            if racks > 1:  # whole racks, two or more: capacities are known from few groups
+                part = min(max(round(part * racks), 2), racks - 2) / racks
+            if min(part, 1 - part) * servers >= replicas and racks not in (2, 3):
                 hot = HotSpot(part, rng.uniform(part, 1.0))
         chunks = int(rng.integers(1, 6) * servers) if rng.random() < 0.4 else 0
+        if racks > 1 and servers > 24:
+            chunks = 0  # else the plan takes minutes
         zipf = rng.uniform(0.0, 1.2)
         load = rng.uniform(0.2, 0.98)
         return cls(
@@ -102,7 +105,7 @@ class System:
 
     def cluster(self) -> Cluster:
         """Servers, rates and tasks."""
-        place = "hdfs" if self.racks > 1 and self.hot is None else "uniform"
+        place = "hdfs" if self.racks > 1 else "uniform"
         rates = Rates(self.local, self.remote, self.rack)
         sampled = SampledTasks(self.replicas, 1.0, self.hot, place)
         found = Cluster.numbered(
