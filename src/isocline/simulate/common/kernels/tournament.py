@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numba import uint32
 
-from isocline.compilation.compiled import inlinable, kernel
+from isocline.compilation.compiled import inlinable
 
 
 class Tournament(NamedTuple):
@@ -36,26 +37,29 @@ def tournament(backends: int) -> Tournament:
     return Tournament(np.full(leaves, np.inf), winner)
 
 
-@kernel
+@inlinable
 def schedule(t: Tournament, backend: int, due: float) -> None:
     """Set one due time and replay its matches up to the root.
 
     Writes `t.due` of the backend, s, and `t.winner` of the nodes above it.
     """
-    due_of = t.due
-    due_of[backend] = due
-    leaves = due_of.size
-    node = (backend + leaves) >> 1
+    # The winner so far and its time stay in registers, and indices are unsigned, as numba would
+    # check others for one counted from the end.
+    best, least = uint32(backend), due
+    t.due[best] = due
     # The first match is between two leaves, the others between the winners of two nodes.
-    other = backend ^ 1
-    best = other if due_of[other] < due_of[backend] else backend
-    t.winner[node] = best
-    while node > 1:
-        rival = t.winner[node ^ 1]
-        best = t.winner[node]
-        best = rival if due_of[rival] < due_of[best] else best
-        node >>= 1
+    rival = uint32(best ^ uint32(1))
+    node = uint32((best + t.due.size) >> 1)
+    while True:
+        theirs = t.due[rival]
+        wins = theirs < least
+        best = rival if wins else best
+        least = theirs if wins else least
         t.winner[node] = best
+        if node == 1:
+            return
+        rival = uint32(t.winner[uint32(node ^ uint32(1))])
+        node = uint32(node >> uint32(1))
 
 
 @inlinable

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compilation.compiled import kernel
+from isocline.compilation.compiled import inlinable, kernel
 from isocline.policies.routing.contract import View
 from isocline.simulate.common.kernels.counters import (
     ARENA_FULL,
@@ -75,12 +75,14 @@ def sift_up(jobs: Jobs, start: int, index: int) -> None:
 
     Moves jobs of the backend whose segment begins at `start`: writes `jobs.key`, `born` and `edge`.
     """
+    key, born, edge = jobs.key[start + index], jobs.born[start + index], jobs.edge[start + index]
     while index > 0:
         parent = (index - 1) >> 1
-        if jobs.key[start + parent] <= jobs.key[start + index]:
-            return
-        swap(jobs, start + parent, start + index)
+        if jobs.key[start + parent] <= key:
+            break
+        move(jobs, start + parent, start + index)
         index = parent
+    put(jobs, start + index, key, born, edge)
 
 
 @kernel
@@ -89,27 +91,25 @@ def sift_down(jobs: Jobs, start: int, size: int, index: int) -> None:
 
     Moves jobs of the backend whose segment begins at `start`: writes `jobs.key`, `born` and `edge`.
     """
-    while True:
-        child = 2 * index + 1
-        if child >= size:
-            return
+    key, born, edge = jobs.key[start + index], jobs.born[start + index], jobs.edge[start + index]
+    child = 2 * index + 1
+    while child < size:
         if child + 1 < size and jobs.key[start + child + 1] < jobs.key[start + child]:
             child += 1
-        if jobs.key[start + index] <= jobs.key[start + child]:
-            return
-        swap(jobs, start + index, start + child)
+        if key <= jobs.key[start + child]:
+            break
+        move(jobs, start + child, start + index)
         index = child
+        child = 2 * index + 1
+    put(jobs, start + index, key, born, edge)
 
 
-@kernel
-def swap(jobs: Jobs, a: int, b: int) -> None:
-    """Exchange two jobs.
-
-    Writes `jobs.key`, `born` and `edge` at the places `a` and `b` of the arena.
-    """
-    jobs.key[a], jobs.key[b] = jobs.key[b], jobs.key[a]
-    jobs.born[a], jobs.born[b] = jobs.born[b], jobs.born[a]
-    jobs.edge[a], jobs.edge[b] = jobs.edge[b], jobs.edge[a]
+@inlinable
+def put(jobs: Jobs, at: int, key: float, born: float, edge: int) -> None:
+    """Write a job at a place of the arena."""
+    jobs.key[at] = key
+    jobs.born[at] = born
+    jobs.edge[at] = edge
 
 
 @kernel
