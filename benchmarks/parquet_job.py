@@ -1,11 +1,11 @@
-"""A job on many Parquet files of one machine: `python -m benchmarks.parquet_job [FILES] [ROWS]`.
+"""A job on many Parquet files of one machine: `python -m benchmarks.parquet_job`.
 
-So many files of so many rows each, by default 200 of 150 000, whose values are added up by key on
-two worker processes: by `ProcessPoolExecutor`, by `Scheduler.map` and by `isocline run`, each as a
-script of its own that prints a line for each result. Printed, as medians over rounds that take the
-contestants in turn, and beside the pool's: seconds from the start of the script to its first
-result; for each result after the first third, when all workers have begun; and from its start to
-its end.
+So many files of so many rows each, by default 200 of 150 000 (`[FILES [ROWS [ROUNDS]]]`), whose
+values are added up by key on two worker processes: by `ProcessPoolExecutor`, by `Scheduler.map` and
+by `isocline run`, each as a script of its own that prints a line for each result. Printed, as
+medians over rounds that take the contestants in turn, and beside the pool's: seconds from the start
+of the script to its first result; for each result after the first third, when all workers have
+begun; and from its start to its end.
 """
 
 import statistics
@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ROUNDS, WORKERS, KEYS = 5, 2, 50
+WORKERS, KEYS = 2, 50
 
 _SUMS = """
 import pyarrow.parquet as pq
@@ -119,21 +119,21 @@ def contestants(folder: Path, paths: Sequence[str]) -> dict[str, list[str]]:
     }
 
 
-def medians(rounds: Sequence[Times]) -> Times:
-    return Times(*(statistics.median(column) for column in zip(*rounds, strict=True)))
+def medians(runs: Sequence[Times]) -> Times:
+    return Times(*(statistics.median(column) for column in zip(*runs, strict=True)))
 
 
-def main(files: int = 200, rows: int = 150_000) -> None:
+def main(files: int = 200, rows: int = 150_000, rounds: int = 5) -> None:
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root)
         commands = contestants(folder, make_files(folder, files, rows))
         taken: dict[str, list[Times]] = {name: [] for name in commands}
-        for number in range(ROUNDS + 1):
+        for number in range(rounds + 1):
             for name, command in commands.items():
                 found = timed(command, files)
                 if number:  # the first fills caches, of compiled code and of files
                     taken[name].append(found)
-    print(f"{files} files of {rows} rows, {WORKERS} workers, medians of {ROUNDS} rounds")
+    print(f"{files} files of {rows} rows, {WORKERS} workers, medians of {rounds} rounds")
     print(f"{'':22}{'first result':>20}{'ms a result then':>22}{'all':>18}")
     base = medians(taken["ProcessPoolExecutor"])
     for name, found_in in taken.items():
@@ -144,4 +144,4 @@ def main(files: int = 200, rows: int = 150_000) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:3]))
+    main(*map(int, sys.argv[1:4]))

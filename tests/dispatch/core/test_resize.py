@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from isocline.dispatch.actions import Start
+from isocline.dispatch.actions import Action, Start
 from isocline.dispatch.core.core import Core
 from isocline.dispatch.rules import Rules
 from isocline.model.cluster import Rates
@@ -93,3 +93,34 @@ def test_workloads_are_those_of_the_queues_after_the_move(rack_rate: float | Non
     expected = (length / np.array(rates)[:, None]).sum(axis=0)
     assert expected[BUSY] > 1.0
     assert memory[leaf].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("policy", ["late_binding", "fifo", "local_first", "jsq_maxweight"])
+def test_those_that_wait_are_all_there_after_the_move_and_in_order(policy: str) -> None:
+    """Tasks of two jobs at three servers, some without data, when a ninth joins."""
+    rules = Rules(measure=False, ahead_gap=math.inf, straggler=math.inf, relief=math.inf)
+    core = Core([0] * 3, RATES(None), parse(policy), stream(0), rules)
+    count, started = 300, list[int]()
+    for task in range(count):
+        holders = None if task % 10 == 9 else [task % 3]
+        started += tasks(core.submitted(task, holders, 0.0, job=task % 2, function=task % 2))
+    assert sorted(started) == [0, 1, 2]
+    before = core.snapshot()
+    started += tasks(core.server_up(8, 1.0))
+    after = core.snapshot()
+    assert after.waiting == before.waiting - (len(started) - 3)
+    assert after.row_space == before.row_space
+    while core.in_flight:
+        for server in (0, 1, 2, 8):
+            for task in core.runs(server):
+                started += tasks(core.finished(task, server, 2.0, 1.0))
+    assert sorted(started) == list(range(count))
+    if policy in ("late_binding", "fifo"):  # which take the oldest of a list
+        for kind in range(6):
+            alike = [task for task in started if task % 6 == kind and task % 10 != 9]
+            assert alike == sorted(alike)
+
+
+def tasks(actions: list[Action]) -> list[int]:
+    """Tasks that start."""
+    return [action.task for action in actions if isinstance(action, Start)]
