@@ -212,6 +212,17 @@ def test_a_window_at_the_optimum_has_no_gap() -> None:
     assert edge.saves == pytest.approx(planned.saves, rel=0.01)
 
 
+def test_the_rates_may_grow_up_to_what_backends_serve_that_are_not_drained() -> None:
+    system = fleet([HyperbolicCurve(20.0, 5.0), HyperbolicCurve(30.0, 5.0)], [10.0])
+    start, end = window_at_optimum(system)
+    assert optimality_between(start, end).capacity_scale == pytest.approx(5.0, rel=1e-3)
+    seen = end.backends["b1"]
+    assert seen.live is not None
+    gone = {**end.backends, "b1": replace(seen, live=replace(seen.live, draining=1))}
+    found = optimality_between(start, replace(end, backends=gone))
+    assert found.capacity_scale == pytest.approx(2.0, rel=1e-3)
+
+
 def test_parts_add_up_to_the_latency() -> None:
     start, end = window_at_optimum(SYSTEM, times=1.5)
     held = {

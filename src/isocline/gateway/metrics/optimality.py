@@ -29,6 +29,7 @@ from isocline.theory.routing.optimality_gap import Measured, OptimalityGap, opti
 from isocline.theory.routing.plan_records import BackendPlan, EdgeSaving, TierPlan
 
 FloatArray = npt.NDArray[np.float64]
+MaskArray = npt.NDArray[np.bool_]
 
 LEAST = 100  # requests served: of fewer, with exponential latencies, the mean is off by over 10 %
 PARTS = ("optimum", "misrouted", "fluctuation", "held", "outside")  # of the mean latency
@@ -44,7 +45,8 @@ class Optimality:
     window: float = 0.0  # s
     served: int = 0  # requests in it
     gap: OptimalityGap | None = None
-    # By how much the rates could grow; None where learned curves were not seen to bend.
+    # By how much the rates could grow at the backends that are not drained; None where learned
+    # curves were not seen to bend.
     capacity_scale: float | None = None
     capacity_interval: Interval | None = None  # 95 %, of the same, from what was seen of curves
     unseen: tuple[str, ...] = ()  # backends that the optimum gives more jobs than were seen there
@@ -101,11 +103,16 @@ def _ahead(now: Optimality, system: RoutingSystem, live: Mapping[str, LiveBacken
         for entry in ahead.backends
         if (found := known[entry.name]) is not None and entry.jobs > max(found.seen, 1)
     ]
-    interval = _capacity_interval(system, known)
+    takes = np.array([not it.draining for it in live.values()])
+    interval = _capacity_interval(system, known, takes)
+    if takes.all():
+        scale = ahead.capacity_scale
+    else:
+        scale = _scale(system, system.capacities, takes)
     return replace(
         now,
         # A fitted curve goes on beyond what was seen as the prior has it, which is no estimate.
-        capacity_scale=None if interval and interval.high is None else ahead.capacity_scale,
+        capacity_scale=None if interval and interval.high is None else scale,
         capacity_interval=interval,
         unseen=tuple(unseen),
         missing_edges=ahead.missing_edges,
@@ -114,7 +121,15 @@ def _ahead(now: Optimality, system: RoutingSystem, live: Mapping[str, LiveBacken
     )
 
 
-def _capacity_interval(system: RoutingSystem, known: Mapping[str, Known | None]) -> Interval | None:
+def _scale(system: RoutingSystem, capacities: FloatArray, takes: MaskArray) -> float:
+    """By how much the rates could grow, with those backends (B,) alone that take requests."""
+    some = np.maximum(np.where(takes, capacities, 0.0), np.finfo(np.float64).tiny)
+    return capacity_scale(system.graph, system.rates, some).scale
+
+
+def _capacity_interval(
+    system: RoutingSystem, known: Mapping[str, Known | None], takes: MaskArray
+) -> Interval | None:
     """Interval of the capacity scale, from all backends' lower ends and all their upper ends.
 
     None if all curves are given. The scale grows with each capacity, so its true value is between
@@ -126,9 +141,9 @@ def _capacity_interval(system: RoutingSystem, known: Mapping[str, Known | None])
     for backend in system.backends:
         peak, found = backend.curve.supremum, known[backend.name]
         ends.append(found.capacity.holding(peak) if found else Interval(peak, peak))
-    low = np.array([max(end.low, np.finfo(np.float64).tiny) for end in ends])
+    low = np.array([end.low for end in ends])
     high = np.array([math.inf if end.high is None else end.high for end in ends])
-    least, most = (capacity_scale(system.graph, system.rates, end).scale for end in (low, high))
+    least, most = (_scale(system, end, takes) for end in (low, high))
     return Interval(least, most if math.isfinite(most) else None)
 
 
