@@ -3,9 +3,11 @@
 from dataclasses import replace
 from io import StringIO
 
+from matplotlib.text import Text
 from rich.console import Console
 
 from isocline.audit import Audit
+from isocline.report.plots.audit import audit_plot
 from isocline.report.tables.audit import audit_report, verdict
 from isocline.simulate.common.estimate import Estimate
 from tests.report.audit_results import audit
@@ -30,6 +32,19 @@ def test_the_verdict_names_the_parts_from_the_largest_on_and_leaves_out_small_on
         "28).\n"
         "What would help most: let f1 use b1, 10.0 ms less."
     )
+
+
+def test_a_saving_names_the_latency_that_it_is_of_where_that_is_another() -> None:
+    said = verdict(replace(audit(), latency=0.13, steady=False)).splitlines()
+    assert said[0].startswith("Mean latency 130 ms, while requests piled up")
+    assert "would have given 120 ms in place of 160 ms: 25 % less" in said[1]
+
+
+def test_the_picture_of_an_unsteady_log_claims_no_optimum() -> None:
+    figure = audit_plot(replace(audit(), steady=False))
+    words = [it.get_text() for it in figure.findobj(Text)]
+    assert "mean latency" in words
+    assert not [it for it in words if "optimum" in it or it == "routing"]
 
 
 def test_without_an_optimum_the_verdict_says_why() -> None:

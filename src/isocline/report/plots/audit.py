@@ -42,7 +42,9 @@ def audit_plot(found: Audit) -> "Figure":
     value_axis(bar, "x", f"mean latency of the log, {unit}", [0.0, found.latency / scale])
     _dots(dots, found, scale)
     value_axis(dots, "x", f"mean latency on the same arrivals, {unit}", _shown(found, scale))
-    above = "" if found.above is None else f": {found.above.value:.0f} % above the optimum"
+    above = ""
+    if found.above is not None and found.steady:
+        above = f": {found.above.value:.0f} % above the optimum"
     heading(figure, f"{found.system.name}{above}")
     footnote(
         figure,
@@ -54,10 +56,10 @@ def audit_plot(found: Audit) -> "Figure":
 
 
 def _bar(axes: "Axes", found: Audit, scale: float) -> None:
-    """Parts from left to right; without an optimum all in one."""
+    """Parts from left to right; all in one without an optimum, or where it is rough."""
     colors = theme()
     named = [("mean latency", found.latency)]
-    if found.least is not None:
+    if found.least is not None and found.steady:
         named = [("optimum", found.least.value)]
         named += [(PARTS[it.name], it.seconds.value) for it in found.parts]
     begin = 0.0

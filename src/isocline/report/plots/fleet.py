@@ -48,7 +48,7 @@ def fleet_picture(fleet: CheapestFleet) -> "Figure":
         f"{label} at most, {unit}" if is_load else f"{label} at most, {unit}, in the fluid limit"
     )
     above.set_ylabel("cost per hour")
-    below.set_ylabel("of each type")
+    below.set_ylabel("by type, per hour")
     footnote(figure, _words(fleet))
     key(
         figure,
@@ -110,6 +110,7 @@ def _types(axes: "Axes", fleet: CheapestFleet) -> None:
             label=name,
         )
         bottom += cost
+    axes.set_ylim(0.0, 1.1 * float(bottom.max()))
     axes.grid(visible=False, axis="x")
 
 

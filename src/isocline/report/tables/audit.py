@@ -39,6 +39,7 @@ _LEAST_POINT = 1.0  # points below which a part is not worth a word
 _SHOWN = 0.05  # points below which a part is rounding
 _MOST_ADVICE = 6
 _OFTEN = 0.25  # of the time at a workload, so that more of the same helps
+_APART = 0.02  # of the latency: means of all requests and of the replayed ones that are two
 _OVERLOADED = 5.0  # times the log's latency: what a policy gives that overloads backends
 
 
@@ -86,9 +87,13 @@ def verdict(found: Audit) -> str:
         low, high = sorted((100.0 * ours.saving.low, 100.0 * ours.saving.high))
         if less == "more":
             low, high = -high, -low
+        # The last requests alone, which were slower where requests piled up.
+        apart = abs(found.replayed_latency - found.latency) > _APART * found.latency
+        instead = f" in place of {duration(found.replayed_latency)}" if apart else ""
         said.append(
             f"On the same arrivals Isocline's {_OURS} would have given "
-            f"{duration(ours.latency.value)}: {abs(saved):.0f} % {less} ({low:.0f} to {high:.0f})"
+            f"{duration(ours.latency.value)}{instead}: {abs(saved):.0f} % {less} "
+            f"({low:.0f} to {high:.0f})"
             f"{', too little to be told from none' if low < 0.0 < high else ''}."
         )
     best = next(iter(found.advice), None)
