@@ -396,7 +396,7 @@ def test_a_fleet_at_the_boundary_of_its_capacity_has_a_row(seed: int) -> None:
             continue
         standing = judge.standing(requirement, counts * load)
         assert standing.figure > 0.0  # of a table, which reaches its peak, it may be finite
-        assert math.isfinite(standing.row.need)
+        assert math.isfinite(judge.tangent(standing).need)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

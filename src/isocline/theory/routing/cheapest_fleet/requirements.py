@@ -60,7 +60,9 @@ class Standing(NamedTuple):
     """Where a fleet stands in one demand."""
 
     figure: float  # mean latency, s, or load; inf where the demand cannot be served
-    row: Row  # tangent to the figure at this fleet
+    demand: int
+    limits: Target  # the target, or where the demand cannot be served that it can
+    costs: FloatArray  # (F,) of jobs, whose row is tangent to the figure at this fleet
 
 
 @final
@@ -93,47 +95,49 @@ class Judge:
 
     def standing(self, requirement: Requirement, left: FloatArray) -> Standing:
         """Where the machines (K,) that are left stand."""
-        return Standing(
-            *self._standing(requirement.demand, requirement.target, np.maximum(left, 0.0).tobytes())
+        return self._standing(
+            requirement.demand, requirement.target, np.maximum(left, 0.0).tobytes()
         )
 
     def holds(self, requirement: Requirement, standing: Standing) -> bool:
         """Whether the figure of a standing is within the target."""
         return standing.figure <= requirement.target.limit * (1.0 + _ROUNDING)
 
-    def _found_standing(self, demand: int, target: Target, left: bytes) -> tuple[float, Row]:
+    def tangent(self, standing: Standing) -> Row:
+        """The row that is tangent to the figure where a fleet stands."""
+        return self.row(standing.demand, standing.limits, standing.costs)
+
+    def _found_standing(self, demand: int, target: Target, left: bytes) -> Standing:
         counts = np.frombuffer(left)
         flow = self._demands[demand]
         if target.quantity == "load":
             found = self._flows.load(flow, counts)
-            return found.jobs, self.row(demand, target, found.costs)
+            return Standing(found.jobs, demand, target, found.costs)
         if not target.is_percentile:
             found = self._flows.least_jobs(flow, counts)
             overloaded = math.isinf(found.jobs)
             limits = Target("load", 1.0) if overloaded else target
             rate = self.problem.demands[demand].rate
-            return found.jobs / rate, self.row(demand, limits, found.costs)
+            return Standing(found.jobs / rate, demand, limits, found.costs)
         return self._relaxed_percentile(demand, target, counts)
 
-    def _relaxed_percentile(
-        self, demand: int, target: Target, counts: FloatArray
-    ) -> tuple[float, Row]:
+    def _relaxed_percentile(self, demand: int, target: Target, counts: FloatArray) -> Standing:
         flow = self._demands[demand]
         whole = self._flows.load(flow, counts)
         full = Target("load", 1.0)
         if whole.jobs > 1.0:
-            return math.inf, self.row(demand, full, whole.costs)
+            return Standing(math.inf, demand, full, whole.costs)
         part = least_work(self.problem.sizes, target.share)
         if part <= 0.0:
-            return 0.0, self.row(demand, full, whole.costs)
+            return Standing(0.0, demand, full, whole.costs)
         found = self._flows.least_jobs(Demanded(part * flow.supply, flow.work), counts)
         if math.isinf(found.jobs):
-            return math.inf, self.row(demand, full, found.costs)
+            return Standing(math.inf, demand, full, found.costs)
         row = self.row(demand, target, found.costs)
         # The jobs that these costs prove, over those allowed, times the limit.
         allowed = target.share * target.limit * self.problem.demands[demand].rate
         proven = row.need + allowed - float(row.worth @ counts)
-        return target.limit * proven / allowed, row
+        return Standing(target.limit * proven / allowed, demand, target, found.costs)
 
     def row(self, demand: int, target: Target, costs: FloatArray) -> Row:
         """The row of a target that any costs (F,) >= 0 of jobs give, by the curves alone."""

@@ -24,6 +24,7 @@ from isocline.theory.routing.cheapest_fleet.requirements import (
     Judge,
     Requirement,
     Row,
+    Standing,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -84,10 +85,13 @@ class Miss(NamedTuple):
     """A requirement that counts miss."""
 
     requirement: Requirement
-    figure: float
-    row: Row
+    standing: Standing
     lost: FloatArray  # (K,) machines that are gone
     left: FloatArray  # (K,) what counts as left
+
+    @property
+    def figure(self) -> float:
+        return self.standing.figure
 
 
 class Split(NamedTuple):
@@ -216,7 +220,7 @@ class Search:
                 left = counts - np.minimum(counts, lost) if box is None else box.left(counts, lost)
                 standing = self._judge.standing(requirement, left)
                 if not self._judge.holds(requirement, standing):
-                    found.append(Miss(requirement, standing.figure, standing.row, lost, left))
+                    found.append(Miss(requirement, standing, lost, left))
         return sorted(found, key=lambda miss: -miss.figure / miss.requirement.target.limit)
 
     def _ample(self) -> FloatArray:
@@ -309,7 +313,7 @@ class Search:
         lacking = [miss for miss in self._missed(counts) if miss.lost.any()]
         added = 0
         for miss in lacking[:_AT_ONCE]:
-            row = miss.row
+            row = self._judge.tangent(miss.standing)
             if row.need <= 0.0:
                 continue
             spare = miss.requirement.spare
@@ -330,7 +334,7 @@ class Search:
             standing = self._judge.standing(miss.requirement, counts)
             if self._judge.holds(miss.requirement, standing):
                 break
-            row = standing.row
+            row = self._judge.tangent(standing)
             gained = float(row.worth @ way)
             step = (row.need - float(row.worth @ counts)) / gained if gained > 0.0 else 1.0
             if math.isinf(standing.figure):
@@ -351,10 +355,11 @@ class Search:
         if cost >= self._cost * (1.0 - 1e-12):
             return False
         missed = self._missed(counts)
-        for miss in missed[:1]:
-            self._covering.add(miss.row._replace(lost=miss.lost))
-            if miss.lost.any() and miss.row.need > 0.0:
-                self._covering.add(miss.row._replace(spare=miss.requirement.spare))
+        for miss in missed[:_AT_ONCE]:
+            row = self._judge.tangent(miss.standing)
+            self._covering.add(row._replace(lost=miss.lost))
+            if miss.lost.any() and row.need > 0.0:
+                self._covering.add(row._replace(spare=miss.requirement.spare))
         if not missed:
             self._best, self._cost = counts, cost
         return not missed
@@ -453,7 +458,8 @@ class Search:
                 if math.isinf(miss.figure):  # its row may just hold here
                     self._boundary(miss, self._inside)
                 else:
-                    self._covering.add(miss.row._replace(lost=miss.lost))
+                    row = self._judge.tangent(miss.standing)
+                    self._covering.add(row._replace(lost=miss.lost))
             if not missed:
                 break
         if (split := self._presence(box, found.counts)) is not None:
