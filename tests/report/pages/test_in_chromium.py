@@ -96,6 +96,7 @@ def test_on_paper_all_is_there(
     ends = browser.value(
         "[...document.querySelectorAll('td, tbody th')].map(it => it.textContent.split(' ').pop())"
     )
+    heads = browser.value("[...document.querySelectorAll('thead th')].map(it => it.textContent)")
     (tmp_path / "page.pdf").write_bytes(browser.pdf())
     printed = subprocess.run(
         ["pdftotext", "-layout", tmp_path / "page.pdf", "-"],
@@ -106,6 +107,8 @@ def test_on_paper_all_is_there(
     said = re.sub(r"\s+", "", printed)
     for words in [*shown, *ends]:
         assert re.sub(r"\s+", "", words) in said, words
+    for word in {word for head in heads for word in re.split(r"[\s/]+", head)}:
+        assert word in printed  # not broken
     boxes = subprocess.run(
         ["pdftotext", "-bbox", tmp_path / "page.pdf", "-"],
         capture_output=True,
