@@ -329,6 +329,20 @@ def test_names_and_roles(stage: Stage) -> None:
     assert loose == 0
 
 
+def test_lines_of_one_tier_differ_in_the_legends(stage: Stage) -> None:
+    browser = stage.open()
+    for plot in ("plot-price", "plot-jobs"):
+        browser.until(
+            "document.querySelectorAll(`#${arguments[0]} .u-marker line`).length >= 3", plot
+        )
+        drawn = browser.run(
+            "return [...document.getElementById(arguments[0]).querySelectorAll('.u-marker line')]"
+            ".map((it) => `${it.getAttribute('stroke')} ${it.getAttribute('stroke-dasharray')}`)",
+            plot,
+        )
+        assert len(set(drawn)) == len(drawn) >= 3
+
+
 def test_the_keyboard_reaches_everything(stage: Stage) -> None:
     browser = stage.open()
     keys = browser.driver.switch_to.active_element
@@ -377,7 +391,7 @@ PLAYED = """
     const answer = (status, body) => new Response(JSON.stringify(body), {status});
     const draining = (name) => name === 'a' && window.draining;
     const backend = (name) => ({name, draining: draining(name), weight: 1, max_share: null});
-    if (path === 'api/controls') return answer(200, {allowed: ['drain', 'weight']});
+    if (path === 'api/controls') return answer(200, {allowed: window.leave ?? ['drain', 'weight']});
     if (path === 'api/backends') return answer(200, {backends: ['a', 'b', 'c <b>&'].map(backend)});
     if (!String(path).startsWith('api/')) return real(path, options);
     const key = options.headers.Authorization;
@@ -444,6 +458,8 @@ def test_controls_ask_for_the_key_once(stage: Stage) -> None:
         assert {(it[0], it[1]) for it in calls} == {("api/backends/a", "PATCH")}
         kept = browser.run("return JSON.stringify([localStorage, sessionStorage, document.cookie])")
         assert "right" not in kept
+        browser.run("window.leave = []")  # as a reload of the file may
+        browser.until("!document.querySelector('#backends thead').textContent.includes('Controls')")
     finally:
         browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 

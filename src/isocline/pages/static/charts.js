@@ -61,6 +61,17 @@
     return [times, ...sums];
   };
 
+  /** Short piece of a line, for a legend. */
+  const sample = ({ colour, width, dash }) => {
+    const [picture, line] = ["svg", "line"].map((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag));
+    picture.setAttribute("viewBox", "0 0 26 8");
+    picture.setAttribute("aria-hidden", "true"); // the text beside it has the name
+    const drawn = { x1: 0, y1: 4, x2: 26, y2: 4, stroke: isocline.colour(colour), "stroke-width": Math.min(width ?? 2, 3), "stroke-dasharray": dash?.join(" ") ?? "none" };
+    for (const [name, value] of Object.entries(drawn)) line.setAttribute(name, value);
+    picture.append(line);
+    return picture;
+  };
+
   isocline.chart = (element, options) => {
     const format = isocline.units[options.unit ?? ""];
     const height = () => Math.max(Math.min(element.clientWidth * 0.52, options.height ?? 240), 150);
@@ -94,7 +105,7 @@
           width: Math.max(element.clientWidth, 120),
           height: height(),
           padding: [8, 26, 0, 0],
-          legend: { live: true },
+          legend: { live: true, markers: options.stacked ? {} : { width: 0, fill: "transparent" } },
           hooks: { setCursor: [() => state.plot && latest()] },
           cursor: { drag: { x: false, y: false }, sync: options.sync ? { key: options.sync } : undefined, points: { size: 6 } },
           scales: {
@@ -113,6 +124,10 @@
         state.shown ?? [[], ...series.map(() => [])],
         picture,
       );
+      // Markers as the lines are drawn: those of one tier have one colour, and differ in their dashes.
+      state.plot.root.querySelectorAll(".u-marker").forEach((marker, n) => {
+        if (n && !options.stacked) marker.replaceChildren(sample(state.series[n - 1]));
+      });
       const wrap = state.plot.root.querySelector(".u-wrap");
       wrap.setAttribute("role", "img");
       wrap.setAttribute("aria-label", options.label);

@@ -1,6 +1,6 @@
 /* Controls for operators: drain, weight and share of a backend.
 
-   They are shown only if the file allows them (api/controls). The key is asked for once, and kept in a
+   They are shown only while the file allows them (api/controls), which a reload may change. The key is asked for once, and kept in a
    variable until the page is closed. */
 "use strict";
 
@@ -29,16 +29,20 @@
         this.waiting = null;
         if (this.key && action) action();
       });
-      this.start(allowed);
+      this.look(allowed);
+      setInterval(() => { if (!document.hidden) this.look(allowed); }, PERIOD);
     }
 
-    async start(allowed) {
+    async look(changed) {
       const found = await this.read("api/controls");
-      this.allowed = (found?.allowed ?? []).filter((it) => ["drain", "weight", "max_share"].includes(it));
-      if (!this.allowed.length) return;
-      await this.refresh();
-      allowed();
-      setInterval(() => { if (!document.hidden) this.refresh(); }, PERIOD);
+      const before = this.allowed.join();
+      if (found) this.allowed = found.allowed.filter((it) => ["drain", "weight", "max_share"].includes(it));
+      if (this.allowed.length) await this.refresh();
+      if (this.allowed.join() !== before) {
+        this.forms.clear();
+        this.form.hidden = true;
+        changed();
+      }
     }
 
     async read(path) {

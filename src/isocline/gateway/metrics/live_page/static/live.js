@@ -101,7 +101,7 @@
 
   const controls = new isocline.Controls({
     changed: schedule,
-    allowed: () => { backends.setColumns(columns(controls)); schedule(); },
+    allowed: () => { backends.setColumns(columns(controls.allowed.length ? controls : null)); schedule(); },
   });
 
   function tierBadge(tier) {
