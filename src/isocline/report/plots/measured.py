@@ -32,11 +32,12 @@ def measured_plot(curve: MeasuredCurve) -> "Figure":
     first, last = curve.points[0].workload, curve.points[-1].workload
     n = np.geomspace(min(first, 1.0, last / 1.5), last, _STEPS)
     low, high = curve.bounds(n)
-    top = _ROOM * max(point.rate for point in curve.points)
+    rates = curve.curve.rate(n)
+    top = _ROOM * max(float(rates.max()), *(point.rate for point in curve.points))
     axes.fill_between(
         n, low, np.minimum(high, 2.0 * top), color=color, alpha=0.15, lw=0, label="95 % interval"
     )
-    axes.plot(n, curve.curve.rate(n), color=color, label="curve")
+    axes.plot(n, rates, color=color, label="curve")
     _dots(axes, curve.kept, "o", "measured")
     _dots(axes, [cut.point for cut in curve.cut], "x", "measured, cut")
     log_axis(axes, "x", "workload N, jobs")
