@@ -156,14 +156,14 @@ def cells(effort: Effort, traces: Sequence[Trace], seed: int) -> list[Cell]:
         if trace.blocks is None:
             continue
         for cached in (cached_mixed_fleet, cached_like_fleet):
-            system = cached(_block_size(trace))
+            system = cached(block_size(trace))
             found += [
                 Cell(system.name, trace.name, load, system, None, trace) for load in effort.caches
             ]
     return found
 
 
-def _block_size(trace: Trace) -> int:
+def block_size(trace: Trace) -> int:
     """Tokens per block of a trace with blocks: the most that its prompts have per block."""
     assert trace.blocks is not None
     counts = trace.blocks.counts
