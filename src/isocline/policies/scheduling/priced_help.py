@@ -21,6 +21,10 @@ An idle local server with the least load is given a task before others.
 
 On the slotted clock, s^2 is s^2 (1 - gamma), as a slot's arrivals wait for whole slots only.
 
+Not for a batch that only drains: a server without a pause has a load of 1, at which help seems
+worth anything. `benchmarks/fresh_near_data.py` finds it worse than `local_first` in none of 82
+systems drawn at random, and than `late_binding` in 10, by up to 11 %; better than that in 33.
+
 How long a service has run already counts for nothing, as if it were exponential. The live scheduler
 adds that (`dispatch.core.relief`): where it lasts on, others start what waits behind it.
 
