@@ -18,11 +18,12 @@ measured by `benchmarks.dask_plugin_cost`.
 
 import argparse
 import multiprocessing
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -209,6 +210,8 @@ def compare(
             for load, of in scenes.items()
             for name in names
         ]
+        for each in as_completed(running):
+            print(line(each.result()), file=sys.stderr, flush=True)
         return [each.result() for each in running]
 
 
