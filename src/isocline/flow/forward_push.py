@@ -89,11 +89,10 @@ def _search(
             if node < sources:
                 e, after = i, np.int64(sources + edges.sink[i])
             else:
-                e = edges.edge_into[i]
-                after = np.int64(edges.source[e])
-                if not flow[e] > 0.0:
-                    continue
-            if parent[after] == _NOT_REACHED and group[after] == group[node]:
+                e, after = edges.edge_into[i], np.int64(edges.source_into[i])
+            if parent[after] != _NOT_REACHED or group[after] != group[node]:
+                continue
+            if node < sources or flow[e] > 0.0:
                 parent[after] = e
                 queue[last] = after
                 last += 1

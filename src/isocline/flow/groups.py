@@ -34,7 +34,7 @@ _STEPS = 1200
 
 @compiled
 def components(
-    edges: "Edges", group: GroupArray, cut: FlagArray, usable: FlagArray, queue: GroupArray
+    edges: "Edges", group: GroupArray, cut: FlagArray, usable: FlagArray, parent: GroupArray
 ) -> int:
     """Renumber `group` in place: connected parts of (old group, in the cut or not); their count.
 
@@ -45,37 +45,44 @@ def components(
         group: (S + T,) int32, group of each node, sources first, below 0 for none; rewritten.
         cut: (S + T,) bool, whether a node is in the cut; read-only.
         usable: (E,) bool, whether an edge connects its ends; read-only.
-        queue: (S + T,) int32, scratch.
+        parent: (S + T,) int32, scratch.
     """
-    sources, nodes = edges.first.size - 1, group.size
-    fresh = np.full(nodes, -1, dtype=np.int32)
-    count = 0
-    for start in range(sources):
-        if fresh[start] >= 0 or group[start] < 0:
+    sources = edges.first.size - 1
+    for node in range(group.size):
+        parent[node] = node
+    # Union and find, in the order of the edges: a search would jump between them. A part's root is
+    # its first node, which is a source.
+    for f in range(sources):
+        if group[f] < 0:
             continue
-        fresh[start] = count
-        queue[0] = start
-        head, last = 0, 1
-        while head < last:
-            node = queue[head]
-            head += 1
-            if node < sources:
-                low, high = edges.first[node], edges.first[node + 1]
-            else:
-                low, high = edges.sink_first[node - sources], edges.sink_first[node - sources + 1]
-            for i in range(low, high):
-                e = i if node < sources else edges.edge_into[i]
-                if not usable[e]:
-                    continue
-                other = sources + edges.sink[e] if node < sources else edges.source[e]
-                if fresh[other] < 0 and group[other] == group[start] and cut[other] == cut[start]:
-                    fresh[other] = count
-                    queue[last] = other
-                    last += 1
-        count += 1
-    for node in range(group.size):  # an assignment of arrays takes 2 s longer to compile
-        group[node] = fresh[node]
+        root = f
+        for e in range(edges.first[f], edges.first[f + 1]):
+            b = np.int64(sources + edges.sink[e])
+            if usable[e] and group[b] == group[f] and cut[b] == cut[f]:
+                other = _root(parent, b)
+                parent[max(root, other)] = min(root, other)
+                root = min(root, other)
+    count = 0
+    for node in range(group.size):
+        root = _root(parent, node)
+        if root < node:
+            group[node] = group[root]
+        elif group[node] < 0 or node >= sources:
+            group[node] = -1
+        else:
+            group[node] = count
+            count += 1
     return count
+
+
+@inner
+def _root(parent: GroupArray, node: int | np.int64) -> int:
+    """The root of a node; halves the path to it."""
+    at = np.int64(node)
+    while parent[at] != at:
+        parent[at] = parent[parent[at]]
+        at = np.int64(parent[at])
+    return int(at)
 
 
 @compiled

@@ -24,11 +24,24 @@ class Edges(NamedTuple):
     source: IntArray  # (E,) int32, number of the source
     sink_first: IndexArray  # (T + 1,) int64, edges into b: edge_into[sink_first[b] .. [b + 1]]
     edge_into: IndexArray  # (E,) int64, number of the edge
+    source_into: IntArray  # (E,) int32, its source
 
     @classmethod
     def of(cls, graph: CompatibilityGraph) -> "Edges":
         """The arrays of a graph, without a copy."""
-        return cls(graph.first, graph.sink, graph.source, graph.sink_first, graph.edge_into)
+        return cls(
+            graph.first,
+            graph.sink,
+            graph.source,
+            graph.sink_first,
+            graph.edge_into,
+            graph.source_into,
+        )
+
+    @classmethod
+    def unsigned(cls, graph: CompatibilityGraph) -> "Edges":
+        """`of`, with sinks as uint32: kernels need not check these for one counted from the end."""
+        return cls.of(graph)._replace(sink=graph.sink.view(np.uint32))
 
 
 @final

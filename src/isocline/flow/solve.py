@@ -89,7 +89,7 @@ def _start(problem: LevelFlowProblem) -> tuple[FloatArray, float, float]:
     common = float(level[0])
     lines = tangents(problem.prices, common)
     flow, source_level = np.zeros(graph.edges), np.full(graph.sources, common)
-    moved = sweep(Edges.of(graph), supply, lines, flow, source_level, _SWEEPS, _STILL)
+    moved = sweep(Edges.unsigned(graph), supply, lines, flow, source_level, _SWEEPS, _STILL)
     return flow, common, moved
 
 

@@ -34,10 +34,10 @@ def tangents(prices: "Prices", at: float) -> FloatArray:
         at: The level.
 
     Returns:
-        (T, 3) float64: inflow, jobs/s; intercept, jobs/s; slope, jobs/s per level. The inflow is 0
-        as yet.
+        (T, 2) float64: what the sink takes in at level 0 beyond its inflow, which is 0 as yet,
+        jobs/s; slope, jobs/s per level.
     """
-    lines = np.zeros((prices.kind.size, 3))
+    lines = np.zeros((prices.kind.size, 2))
     for b in range(prices.kind.size):
         capacity, empty = prices.row[b, 0], prices.row[b, 1]
         taken, slope = inflow(prices, b, at)
@@ -45,8 +45,8 @@ def tangents(prices: "Prices", at: float) -> FloatArray:
             taken, slope = capacity * (1.0 - at / empty), capacity / empty
         if not 0.0 < slope < np.inf:
             taken, slope = 0.0, 1.0
-        lines[b, 1] = taken + slope * at
-        lines[b, 2] = slope
+        lines[b, 0] = taken + slope * at
+        lines[b, 1] = slope
     return lines
 
 
@@ -63,10 +63,10 @@ def sweep(  # noqa: C901, PLR0912  (one function: a call per source costs as muc
     """Sweep in place until no source's level moves by more than `still`, relatively.
 
     Args:
-        edges: The graph.
+        edges: The graph, `Edges.unsigned`.
         supply: (S,) float64, jobs/s; read-only.
-        lines: (T, 3) float64: inflow, jobs/s; intercept, jobs/s; slope, jobs/s per level; the
-            inflow follows `flow`, the rest is read-only.
+        lines: (T, 2) float64: intercept less inflow, jobs/s, which follows `flow`; slope, jobs/s
+            per level, read-only.
         flow: (E,) float64, jobs/s, changed in place.
         level: (S,) float64, a guess of each source's level, any finite number will do; the last one
             on return.
@@ -89,26 +89,31 @@ def sweep(  # noqa: C901, PLR0912  (one function: a call per source costs as muc
             total, fall = -supply[f], 0.0
             for j in range(degree):
                 b = edges.sink[first + j]
-                room[j] = lines[b, 1] - (lines[b, 0] - flow[first + j])
-                slope[j] = lines[b, 2]
-                if room[j] > slope[j] * w:
-                    total += room[j]
-                    fall += slope[j]
+                slope[j] = lines[b, 1]
+                room[j] = lines[b, 0] + flow[first + j]
+                above = room[j] > slope[j] * w
+                total += room[j] if above else 0.0
+                fall += slope[j] if above else 0.0
             # What the sinks take in is convex in w: Newton from the sinks above the last level,
             # or from all of them, meets the right set in finitely many steps, and soon at once.
-            for step in range(degree + 2):
+            for _ in range(degree + 2):
+                before = w
                 if fall == 0.0:
+                    before = -np.inf
                     for j in range(degree):
                         total += room[j]
                         fall += slope[j]
-                new = total / fall
-                if new == w and step > 0:
-                    break
-                w, total, fall = new, -supply[f], 0.0
+                w = total / fall
+                changes = 0
                 for j in range(degree):
-                    if room[j] > slope[j] * w:
-                        total += room[j]
-                        fall += slope[j]
+                    changes += (room[j] > slope[j] * w) != (room[j] > slope[j] * before)
+                if changes == 0:
+                    break
+                total, fall = -supply[f], 0.0
+                for j in range(degree):
+                    above = room[j] > slope[j] * w
+                    total += room[j] if above else 0.0
+                    fall += slope[j] if above else 0.0
             moved = max(moved, abs(w - level[f]) / max(abs(w), abs(level[f])))
             level[f] = w
             sent = 0.0
@@ -116,9 +121,10 @@ def sweep(  # noqa: C901, PLR0912  (one function: a call per source costs as muc
                 room[j] = max(room[j] - slope[j] * w, 0.0)
                 sent += room[j]
             # Differences of large rooms leave a small supply few digits; the sum must have all.
+            share = supply[f] / sent if sent > 0.0 else 0.0
             for j in range(degree):
-                amount = room[j] * (supply[f] / sent) if sent > 0.0 else supply[f] / degree
-                lines[edges.sink[first + j], 0] += amount - flow[first + j]
+                amount = room[j] * share if sent > 0.0 else supply[f] / degree
+                lines[edges.sink[first + j], 0] -= amount - flow[first + j]
                 flow[first + j] = amount
         if moved <= still:
             break

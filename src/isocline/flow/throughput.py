@@ -116,7 +116,7 @@ def _reaching(edges: Edges, roomy: FlagArray, movable: FlagArray) -> FlagArray:
         b = queue[head]
         head += 1
         for i in range(edges.sink_first[b], edges.sink_first[b + 1]):
-            f = edges.source[edges.edge_into[i]]
+            f = edges.source_into[i]
             if found[f]:
                 continue
             found[f] = True

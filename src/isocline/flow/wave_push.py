@@ -83,7 +83,7 @@ def _search(
                 if not flow[i] > 0.0:
                     continue
             else:
-                before = np.int64(edges.source[edges.edge_into[i]])
+                before = np.int64(edges.source_into[i])
             if distance[before] < 0 and group[before] == group[node]:
                 distance[before] = distance[node] + 1
                 queue[last] = before
@@ -139,9 +139,9 @@ def _return(
     """Push a sink's excess back to sources one step nearer to room elsewhere."""
     b = node - (edges.first.size - 1)
     for i in range(edges.sink_first[b], edges.sink_first[b + 1]):
+        f = edges.source_into[i]
         e = edges.edge_into[i]
-        f = edges.source[e]
-        if flow[e] > 0.0 and distance[f] == distance[node] - 1 and group[f] == group[node]:
+        if distance[f] == distance[node] - 1 and group[f] == group[node] and flow[e] > 0.0:
             back = min(excess[node], flow[e])
             flow[e] -= back
             excess[f] += back

@@ -81,9 +81,9 @@ class CompatibilityGraph:
             wrong = ends[(ends < 0) | (ends >= count)]
             if wrong.size:
                 raise GraphError(f"{name} {wrong[0]} does not exist; there are {count}, from 0")
-        order = np.lexsort((sink, source))
-        source, sink = source[order], sink[order]
-        repeated = (np.diff(source) == 0) & (np.diff(sink) == 0)
+        key = np.sort(source * sinks + sink)  # one number for each pair sorts fastest
+        source, sink = np.divmod(key, sinks) if key.size else (source, sink)
+        repeated = key[1:] == key[:-1]
         if repeated.any():
             at = int(np.argmax(repeated))
             raise GraphError(f"edge ({source[at]}, {sink[at]}) is given twice; give each once")
@@ -101,7 +101,14 @@ class CompatibilityGraph:
         cls, sinks: int, neighbours: Sequence[Iterable[int]], *, isolated: bool = False
     ) -> Self:
         """Build from the list of sinks of each source; raises as `from_edges` does."""
-        pairs = [(f, b) for f, row in enumerate(neighbours) for b in row]
+        rows = [list(row) for row in neighbours]
+        ends = [b for row in rows for b in row]
+        pairs: Any = np.asarray(ends) if ends else np.zeros(0, np.int64)
+        if pairs.ndim == 1 and pairs.dtype.kind in "iu":
+            source = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+            pairs = np.column_stack((source, pairs))
+        else:  # refused there
+            pairs = [(f, b) for f, row in enumerate(rows) for b in row]
         return cls.from_edges(len(neighbours), sinks, pairs, isolated=isolated)
 
     @property
@@ -129,7 +136,13 @@ class CompatibilityGraph:
     @cached_property
     def edge_into(self) -> IndexArray:
         """(E,) int64: edge numbers, grouped by sink."""
-        return _frozen(np.argsort(self.sink, kind="stable").astype(np.int64))  # type: ignore[return-value]
+        edge = np.arange(self.edges)
+        return _frozen(np.sort(self.sink * np.int64(self.edges) + edge) % max(self.edges, 1))  # type: ignore[return-value]
+
+    @cached_property
+    def source_into(self) -> IntArray:
+        """(E,) int32: the source of each of `edge_into`."""
+        return _frozen(self.source[self.edge_into])  # type: ignore[return-value]
 
     def neighbours(self, source: int) -> IntArray:
         """The sinks of one source, sorted."""

@@ -28,7 +28,7 @@ from isocline.flow import (
 )
 from isocline.flow.curve_shapes import curve_parts
 from isocline.model.curves import ServersCurve
-from isocline.model.fleet import RoutingSystem
+from isocline.model.fleet import Backend, Frontend, RoutingSystem
 from isocline.theory.routing.magnitudes import extremes_named
 from isocline.theory.routing.missing_edges import missing_edges
 from isocline.theory.routing.overload import overload
@@ -260,10 +260,17 @@ def _split(system: RoutingSystem, solved: LevelFlow) -> tuple[SplitRate, ...]:
 def _frontends(
     system: RoutingSystem, numbers: npt.NDArray[np.integer] | tuple[int, ...]
 ) -> tuple[str, ...]:
-    return tuple(system.frontends[f].name for f in numbers)
+    return tuple(_named(system.frontends, numbers))
 
 
 def _backends(
     system: RoutingSystem, numbers: npt.NDArray[np.integer] | tuple[int, ...]
 ) -> tuple[str, ...]:
-    return tuple(system.backends[b].name for b in numbers)
+    return tuple(_named(system.backends, numbers))
+
+
+def _named(
+    these: tuple[Frontend, ...] | tuple[Backend, ...],
+    numbers: npt.NDArray[np.integer] | tuple[int, ...],
+) -> list[str]:
+    return [these[i].name for i in np.asarray(numbers, np.int64).tolist()]

@@ -10,6 +10,7 @@ jobs than
 This screens all pairs in one vectorised pass; the best few are then solved exactly.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -67,13 +68,20 @@ def missing_edges(
     for i in np.argsort(-bound, kind="stable")[:solves]:
         edge = int(frontend[i]), int(backend[i])
         with_edge = LevelFlowProblem(problem.graph.with_edge(*edge), problem.supply, problem.prices)
-        after = solve(with_edge)
+        after = solve(with_edge, _near(solved, with_edge, *edge))
         if after.status is not FlowStatus.OPTIMAL:
             continue
         jobs = total_jobs - float(workloads(system.curves, after.inflow, after.price).sum())
         if jobs > _VISIBLE * total_jobs:
             found.append(MissingEdge(*edge, jobs))
     return sorted(found, key=lambda saving: -saving.jobs)
+
+
+def _near(solved: LevelFlow, with_edge: LevelFlowProblem, frontend: int, backend: int) -> LevelFlow:
+    """The solution without an edge, as a start of that with it: nothing flows there."""
+    graph = with_edge.graph
+    at = graph.first[frontend] + np.searchsorted(graph.neighbours(frontend), backend)
+    return replace(solved, flow=np.insert(solved.flow, at, 0.0))
 
 
 def _screened(

@@ -115,11 +115,12 @@ def _swept(problem: LevelFlowProblem) -> LevelFlow | None:
     common = -math.fsum(supply) / math.fsum(problem.prices.row[:, 2])  # levels are negative loads
     lines = tangents(problem.prices, common)
     flow, level = np.zeros(graph.edges), np.full(graph.sources, common)
-    if sweep(Edges.of(graph), supply, lines, flow, level, _SWEEPS, _STILL) > _SETTLED:
+    if sweep(Edges.unsigned(graph), supply, lines, flow, level, _SWEEPS, _STILL) > _SETTLED:
         return None
-    load = lines[:, 0] / lines[:, 2]
+    inflow = np.bincount(graph.sink, flow, graph.sinks).astype(np.float64)
     none = np.empty(0, np.int64)
-    return LevelFlow(FlowStatus.OPTIMAL, flow, lines[:, 0], load, -level, None, none, none, 0)
+    load = inflow / problem.prices.row[:, 2]
+    return LevelFlow(FlowStatus.OPTIMAL, flow, inflow, load, -level, None, none, none, 0)
 
 
 def is_overloaded(load: FloatArray, local: float) -> FlagArray:
