@@ -5,6 +5,7 @@ import runpy
 
 for name in (
     "level_flow",
+    "large_systems",
     "cheapest_fleet",
     "near_data_capacity",
     "fluid",

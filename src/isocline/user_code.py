@@ -25,7 +25,9 @@ def is_name(text: str) -> bool:
 
 def is_own(thing: object) -> bool:
     """Whether a class or function, compiled or not, is a user's and not of this package."""
-    source: Any = inspect.unwrap(thing) if callable(thing) else thing  # numba's callbacks wrap it
+    source: Any = thing
+    if callable(thing) and not isinstance(thing, type):
+        source = inspect.unwrap(thing)  # numba's callbacks wrap it
     return not str(getattr(source, "__module__", "isocline.")).startswith("isocline.")
 
 

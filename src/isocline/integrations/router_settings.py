@@ -74,7 +74,7 @@ def _read(given: Mapping[str, Any]) -> RouterSettings:
         raise UsageError(f"{PLACE}: {error}; give plain data, as JSON has it") from None
     root = yaml.compose(text, yaml.SafeLoader)
     assert root is not None  # a mapping, by its braces
-    document = Document(Path(PLACE), json.loads(text), root)
+    document = Document(Path(PLACE), json.loads(text), lambda: root)
     try:
         settings = RouterSettings.model_validate(document.data)
         if settings.curve is not None:

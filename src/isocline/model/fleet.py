@@ -24,6 +24,9 @@ from isocline.user_code import is_own
 
 FloatArray = npt.NDArray[np.float64]
 
+# Of the fields of a frontend, of which there may be a hundred thousand.
+_TEXT, _TEXT_IF_ANY, _WHOLE, _FROM_0 = kind_of(str), kind_of(str | None), kind_of(int), at_least(0)
+
 BLOCK_SIZE = 16  # tokens in a block of a prefix cache, as vLLM has it unless it is given another
 
 
@@ -68,13 +71,13 @@ class Frontend:
     models: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
-        require("frontend name", self.name, kind_of(str))
-        require(f"frontend {self.name!r}: prefix", self.prefix, kind_of(int), at_least(0))
-        require(f"frontend {self.name!r}: model", self.model, kind_of(str | None))
+        require("frontend name", self.name, _TEXT)
+        label = f"frontend {self.name!r}"
+        require(f"{label}: prefix", self.prefix, _WHOLE, _FROM_0)
+        require(f"{label}: model", self.model, _TEXT_IF_ANY)
         for name, share in self.models:
-            place = f"frontend {self.name!r}: share of model {name!r}"
-            require(place, share, kind_of(float), NOT_NEGATIVE)
-        require_arrivals(f"frontend {self.name!r}", self.arrivals)
+            require(f"{label}: share of model {name!r}", share, kind_of(float), NOT_NEGATIVE)
+        require_arrivals(label, self.arrivals)
 
     def rescaled(self, how: Literal["sped_up", "enlarged"], factor: float) -> Self:
         """The same with arrivals of `factor` times the rate; raises UsageError if not so."""

@@ -95,7 +95,7 @@ def _rows(record: type[Record], names: Iterable[str]) -> Iterator[tuple[str, str
             members = record_of(kind).model_fields
         elif kind in _GROUPS:
             members = kind.model_fields
-        yield _row(name, field, field.default)
+        yield _row(name, field, field.get_default(call_default_factory=True))
         for key, member in members.items():
             default = member.default
             if kind is LearnEntry and default is None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
+from typing import cast
 
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.fleet import BLOCK_SIZE, Backend, Frontend, RoutingSystem, Work
@@ -121,6 +122,10 @@ def _neighbours(
 
     With `may_come` a pattern may match none so far.
     """
+    # Names, as the entries of large files have them, are found at once.
+    named = [backends.get(pattern) for pattern in entry.backends]
+    if None not in named:
+        return list(dict.fromkeys(cast("list[int]", named)))
     found: dict[int, None] = {}
     for i, pattern in enumerate(entry.backends):
         numbers = matches(pattern)

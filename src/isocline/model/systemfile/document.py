@@ -4,20 +4,24 @@ The YAML 1.2 core schema is used instead of PyYAML's 1.1: a frontend named `no` 
 `1e3` is a number.
 """
 
+import json
 import re
 import reprlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial, reduce
 from pathlib import Path
-from typing import Any, NoReturn, final
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
 import yaml
 
 from isocline.arguments import whole_number
 from isocline.errors import IsoclineError, SystemFileError, UsageError
+
+if TYPE_CHECKING:
+    from isocline.model.systemfile.tables import Entries
 
 try:
     from yaml import CSafeLoader as _Base
@@ -27,6 +31,9 @@ except ImportError:  # a PyYAML built without libyaml: slower, otherwise the sam
 STDIN = Path("-")
 # Path from the top of a file to a value: keys and list positions.
 Field = tuple[str | int, ...]
+_TEXT = "tag:yaml.org,2002:str"
+# Keys whose entries may be the rows of a table.
+_IN_TABLES = ("backends", "frontends")
 
 _CORE_SCHEMA = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -43,9 +50,36 @@ _CORE_SCHEMA = (
 
 @final
 class CoreLoader(_Base):
-    """Loader of YAML by the core schema."""
+    """Loader of YAML by the core schema.
+
+    Its three methods do what PyYAML's own do, with short ways for what nearly all nodes are: a
+    large file has a million of them.
+    """
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own protocol
+
+    def descend_resolver(self, _parent: Any, _index: Any) -> None:
+        """Do nothing: no tag depends on the place of its node."""
+
+    def ascend_resolver(self) -> None:
+        """Do nothing, likewise."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        """Tag of a node that has none of its own."""
+        if kind is yaml.ScalarNode:
+            if not implicit[0]:
+                return _TEXT
+            for tag, pattern in self.yaml_implicit_resolvers.get(value[:1], ()):
+                if pattern.match(value):
+                    return tag
+            return _TEXT
+        return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        """Value of a node."""
+        if node.tag == _TEXT and type(node) is yaml.ScalarNode:
+            return node.value
+        return super().construct_object(node, deep)
 
 
 @final
@@ -86,7 +120,13 @@ class Document:
 
     path: Path
     data: Any
-    root: yaml.Node
+    compose: Callable[[], yaml.Node]  # the tree, which a file without a mistake may never need
+    tables: Mapping[str, "Entries"] = field(default_factory=dict)  # that hold the entries of a key
+
+    @cached_property
+    def root(self) -> yaml.Node:
+        """The top of the tree."""
+        return self.compose()
 
     @property
     def name(self) -> str:
@@ -96,7 +136,7 @@ class Document:
     def fail(self, field: Field, problem: str) -> NoReturn:
         """Raise SystemFileError: file, line, field in words, problem."""
         words = self._words(field)
-        where = f"{self.path}:{self._line(field)}"
+        where = self._place(field)
         raise SystemFileError(f"{where}: {words}: {problem}" if words else f"{where}: {problem}")
 
     @contextmanager
@@ -148,6 +188,15 @@ class Document:
                 break
             node = child
         return node
+
+    def _place(self, field: Field) -> str:
+        """Return file and line of a field, or table and row."""
+        match field:
+            case (str() as key, int() as i, *_) if key in self.tables:
+                place = self.tables[key].place(i)
+            case _:
+                place = None
+        return place or f"{self.path}:{self._line(field)}"
 
     def _line(self, field: Field) -> int:
         node, mark = self.root, self.root.start_mark
@@ -219,24 +268,86 @@ def parsed(
     where_empty: str = "",
 ) -> Document:
     """Read the text of a YAML file, as `read` does; `path` is its place."""
-    with _yaml_errors(path, text):
-        loader = CoreLoader(text)
-        root = loader.get_single_node()
-    if root is None:
-        remedy = where_empty or f"describe a {noun}, beginning: {begin}"
-        raise SystemFileError(f"{path}: is empty; {remedy}")
-    _refuse_duplicate_keys(path, root, set())
-    with _yaml_errors(path, text):
-        data = loader.construct_document(root)
-    if not isinstance(data, dict):
-        line = root.start_mark.line + 1
-        found = reprlib.repr(data)
-        table = _TABLE if noun == "system" and _is_table(data) else ""
-        raise SystemFileError(
-            f"{path}:{line}: {found} is not a mapping; {table}begin with: {begin}"
-        )
+    data = _of_json(text)
+    compose = partial(_json_root, text)
+    if data is None:
+        with _yaml_errors(path, text):
+            loader = CoreLoader(text)
+            root = loader.get_single_node()
+        if root is None:
+            remedy = where_empty or f"describe a {noun}, beginning: {begin}"
+            raise SystemFileError(f"{path}: is empty; {remedy}")
+        _refuse_duplicate_keys(path, root, set())
+        with _yaml_errors(path, text):
+            data = loader.construct_document(root)
+        if not isinstance(data, dict):
+            line = root.start_mark.line + 1
+            found = reprlib.repr(data)
+            table = _TABLE if noun == "system" and _is_table(data) else ""
+            raise SystemFileError(
+                f"{path}:{line}: {found} is not a mapping; {table}begin with: {begin}"
+            )
+        compose = partial(_same, root)
     named = {key: value for key, value in data.items() if not str(key).startswith("x-")}
-    return Document(path, named, root)
+    return _with_tables(Document(path, named, compose))
+
+
+def _same(root: yaml.Node) -> yaml.Node:
+    return root
+
+
+def _json_root(text: str) -> yaml.Node:
+    """Compose the tree of a JSON text, which is YAML but for oddities: there, only its top."""
+    try:
+        root = CoreLoader(text).get_single_node()
+    except (yaml.YAMLError, ValueError, RecursionError):
+        root = None
+    top = yaml.Mark("", 0, 0, 0, "", 0)
+    return root or yaml.MappingNode("tag:yaml.org,2002:map", [], top, top)
+
+
+def _of_json(text: str) -> dict[str, Any] | None:
+    """Data of a JSON text, 20 times as fast as YAML's; None if it is not JSON, or has mistakes."""
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        data = json.loads(
+            text,
+            object_pairs_hook=_each_once,
+            parse_int=whole_number,
+            parse_constant=_no_number,
+        )
+    except (ValueError, RecursionError, UsageError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _with_tables(document: Document) -> Document:
+    """Put the rows of tables in the place of `backends: {table: FILE}`, and of frontends."""
+    tables = {}
+    for key in _IN_TABLES:
+        given = document.data.get(key)
+        if isinstance(given, dict) and "table" in given:
+            if len(given) > 1 or not isinstance(given["table"], str):
+                document.fail((key,), f"is {reprlib.repr(given)}; give {{table: FILE}} alone")
+            # Imported here, as few files have one.
+            from isocline.model.systemfile.tables import read_entries  # noqa: PLC0415
+
+            with document.blaming(key, "table"):
+                tables[key] = read_entries(document.path.parent / given["table"], key)
+    data = document.data | {key: table.rows for key, table in tables.items()}
+    return replace(document, data=data, tables=tables) if tables else document
 
 
 def _is_table(data: object) -> bool:
@@ -298,18 +409,25 @@ def _refuse_duplicate_keys(path: Path, node: yaml.Node, seen: set[int]) -> None:
     if id(node) in seen or isinstance(node, yaml.ScalarNode):
         return
     seen.add(id(node))
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_duplicate_keys(path, item, seen)
-        return
+    inside = node.value
+    if isinstance(node, yaml.MappingNode):
+        keys = [(key.tag, key.value) for key, _ in inside if type(key) is yaml.ScalarNode]
+        if len(set(keys)) < len(keys):
+            _refuse_duplicate_key(path, node)
+        inside = [part for entry in inside for part in entry]
+    for part in inside:
+        if type(part) is not yaml.ScalarNode:
+            _refuse_duplicate_keys(path, part, seen)
+
+
+def _refuse_duplicate_key(path: Path, node: yaml.MappingNode) -> None:
     lines: dict[tuple[str, str], int] = {}
-    for key, value in node.value:
+    for key, _ in node.value:
+        line = key.start_mark.line + 1
+        if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in lines:
+            first = lines[key.tag, key.value]
+            raise SystemFileError(
+                f"{path}:{line}: key {key.value!r} stands twice (see line {first}); keep one"
+            )
         if isinstance(key, yaml.ScalarNode):
-            line = key.start_mark.line + 1
-            if (key.tag, key.value) in lines:
-                first = lines[key.tag, key.value]
-                raise SystemFileError(
-                    f"{path}:{line}: key {key.value!r} stands twice (see line {first}); keep one"
-                )
             lines[key.tag, key.value] = line
-        _refuse_duplicate_keys(path, value, seen)

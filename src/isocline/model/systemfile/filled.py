@@ -150,7 +150,9 @@ class _Filling:
         if self._data:
             data["backends"] = [*data.get("backends", ()), *self._data]
             key, before = nodes.get("backends", (_text("backends", nodes["discover"][0]), None))
-            given = before.value if isinstance(before, yaml.SequenceNode) else []
+            given = [before or key] * len(self._document.data.get("backends", ()))  # of a table
+            if isinstance(before, yaml.SequenceNode):
+                given = before.value
             nodes["backends"] = key, _list([*given, *self._nodes], before or key)
         data["frontends"] = [
             {**raw, "backends": [*raw.get("backends", ()), *names]} if names else raw
@@ -163,7 +165,7 @@ class _Filling:
                 "are left out; add a template without match to take all others"
             )
         whole = yaml.MappingNode(root.tag, list(nodes.values()), root.start_mark, root.end_mark)
-        return Filled(replace(self._document, data=data, root=whole), tuple(self._notes))
+        return Filled(replace(self._document, data=data, compose=lambda: whole), tuple(self._notes))
 
     def _add(self, place: Field, source: str, template: TemplateEntry, endpoint: Endpoint) -> None:
         put = template.places(endpoint)

@@ -54,4 +54,4 @@ def _document(text: str, place: str) -> Document:
             f"{place}: {text!r:.80} is not YAML; give a curve as {{type: hyperbolic, peak: 40, "
             "half: 12}"
         ) from None
-    return Document(Path(place), data, root)
+    return Document(Path(place), data, lambda: root)

@@ -45,13 +45,14 @@ class Record(BaseModel, ABC):
     @classmethod
     def _known_keys(cls, data: Any) -> Any:
         # In place of extra="forbid", which does not say which keys are known.
-        if isinstance(data, dict):
-            for key in data:
-                if key not in cls.model_fields:
-                    found = {"key": key, "known": list(cls.model_fields)}
-                    raise PydanticCustomError("unknown_key", "unknown key {key}", found)
-            return cls._given(data)
-        return data
+        if not isinstance(data, dict):
+            return data
+        known, _ = _keys_of(cls)
+        if not data.keys() <= known:
+            key = next(key for key in data if key not in known)
+            found = {"key": key, "known": list(cls.model_fields)}
+            raise PydanticCustomError("unknown_key", "unknown key {key}", found)
+        return cls._given(data)
 
     @classmethod
     def _given(cls, data: dict[str, Any]) -> dict[str, Any]:
@@ -64,8 +65,15 @@ class SettingsRecord(Record, ABC):
 
     @classmethod
     def _given(cls, data: dict[str, Any]) -> dict[str, Any]:
-        needed = {key for key, it in cls.model_fields.items() if it.is_required()}
+        _, needed = _keys_of(cls)
         return {key: it for key, it in data.items() if it is not None or key in needed}
+
+
+@cache
+def _keys_of(record: type[Record]) -> tuple[frozenset[str], frozenset[str]]:
+    """Known keys, and those of them that are needed."""
+    fields = record.model_fields
+    return frozenset(fields), frozenset(key for key, it in fields.items() if it.is_required())
 
 
 @final

@@ -319,7 +319,8 @@ class FrontendEntry(SettingsRecord):
     prefix: Annotated[int, Field(ge=0)] = 0
     models: dict[str, NotNegative] = Field({})
     match: Group[Match] = Field(
-        Match(), description="conditions: a request has to meet all of those that are given"
+        default_factory=Match,  # a value would be copied, deeply, for each frontend
+        description="conditions: a request has to meet all of those that are given",
     )
     zone: Name | None = Field(
         None,

@@ -60,7 +60,12 @@ class Table:
 
 
 def read_table(
-    path: Path, wanted: Sequence[str] | None = None, optional: Sequence[str] = ()
+    path: Path,
+    wanted: Sequence[str] | None = None,
+    optional: Sequence[str] = (),
+    *,
+    noun: str = "trace",
+    row: str = "request",
 ) -> Table:
     """Read a file, `-` being stdin; what is in it tells how it is written, not its name.
 
@@ -68,19 +73,21 @@ def read_table(
         path: The file.
         wanted: The only columns to keep; all if None. Others may hold anything.
         optional: Further columns to keep, which rows may lack: there they hold None.
+        noun: Noun for what it is, for messages.
+        row: Noun for what one of its rows is.
 
     Raises:
         TraceError: It cannot be read, is empty, or a row has fewer or more fields than the header.
         MissingExtraError: It is Parquet, and pyarrow is not installed.
     """
-    data = _bytes(path)
+    data = _bytes(path, noun)
     kept = None if wanted is None else (*wanted, *optional)
     if data.startswith(_PARQUET):
         return _parquet(path, data, kept)
     text = _text(path, data)
     first = text.lstrip()[:1]
     if not first:
-        raise TraceError(f"{path}: is empty; give a file with at least one request")
+        raise TraceError(f"{path}: is empty; give a file with at least one {row}")
     if first == "[":
         fail(str(path), None, "is one JSON list; give JSON lines, one object per line")
     if first == "{":
@@ -114,12 +121,12 @@ def _array(column: Any) -> Values:
         return list(column)
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, noun: str) -> bytes:
     try:
         data = sys.stdin.buffer.read() if str(path) == STDIN else path.read_bytes()
         return gzip.decompress(data) if data.startswith(_GZIP) else data
     except FileNotFoundError as error:
-        raise TraceError(f"{path}: does not exist; give the path of a trace file") from error
+        raise TraceError(f"{path}: does not exist; give the path of a {noun} file") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise TraceError(f"{path}: is a damaged gzip file ({error}); copy it again") from error
     except OSError as error:
@@ -200,7 +207,7 @@ def _parquet(path: Path, data: bytes, wanted: Sequence[str] | None) -> Table:
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError(
-            f"{path}: to read Parquet, pip install pyarrow; or write the trace as CSV"
+            f"{path}: to read Parquet, pip install pyarrow; or write it as CSV"
         ) from error
     try:
         file = parquet.ParquetFile(pa.BufferReader(data))
