@@ -9,8 +9,11 @@ import pytest
 from pyarrow import parquet
 
 from isocline.errors import SystemFileError
+from isocline.model.endpoint import Endpoint
 from isocline.model.systemfile import load
-from isocline.model.systemfile.document import parsed, text_of
+from isocline.model.systemfile.document import parsed, read, text_of
+from isocline.model.systemfile.filled import filled
+from isocline.model.systemfile.schema import checked
 
 SYSTEM: dict[str, Any] = {
     "kind": "routing",
@@ -162,3 +165,24 @@ def test_data_of_json_are_those_of_the_same_text_as_yaml() -> None:
     as_json = parsed(Path("a.json"), text)
     assert as_json.data == as_yaml.data
     assert as_json.root.start_mark.line + 1 == as_yaml.root.start_mark.line
+
+
+def test_mistake_in_json_that_yaml_cannot_read_names_the_file(tmp_path: Path) -> None:
+    text = json.dumps(SYSTEM | {"name": "\U0001f600"})  # escaped as two surrogates
+    path = written(tmp_path, {"system.yaml": text})
+    assert load(path, kind="routing").name == "\U0001f600"
+    path.write_text(text.replace('"rate": 3', '"rate": -3'))
+    assert message(path).startswith("system.yaml:1: frontends[1] 'us', rate: is -3; give a number")
+
+
+def test_discovered_backends_join_those_of_a_table(tmp_path: Path) -> None:
+    path = in_tables(tmp_path)
+    endpoints = "discover:\n  - {name: more, dns: {name: example.org, port: 80}}\n"
+    path.write_text(path.read_text() + endpoints)
+    document = read(path)
+    found = {"more": [Endpoint("m1", "127.0.0.1:1")]}
+    document = filled(document, checked(document), found).document
+    assert [entry["name"] for entry in document.data["backends"]] == ["a1", "a2", "2", "m1"]
+    with pytest.raises(SystemFileError) as caught:
+        document.fail(("backends", 3, "curve"), "is missing")
+    assert "system.yaml:6: backends[3] 'm1', curve" in str(caught.value)

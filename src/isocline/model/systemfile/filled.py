@@ -149,7 +149,8 @@ class _Filling:
         nodes = {key.value: (key, value) for key, value in root.value}
         if self._data:
             data["backends"] = [*data.get("backends", ()), *self._data]
-            key, before = nodes.get("backends", (_text("backends", nodes["discover"][0]), None))
+            top = nodes["discover"][0] if "discover" in nodes else root
+            key, before = nodes.get("backends", (_text("backends", top), None))
             given = [before or key] * len(self._document.data.get("backends", ()))  # of a table
             if isinstance(before, yaml.SequenceNode):
                 given = before.value
