@@ -39,6 +39,17 @@ def admit(
     return after_enqueue(state, local, now)
 
 
+def readmit(state: State, row: int, holders: Sequence[int], now: float, how: int) -> list[Action]:
+    """Admit a waiting task anew, with these holders; see `admit`."""
+    local = state.up(holders)
+    task = state.policy_state.task_of[row]
+    if not local or task in state.anywhere:
+        return admit(state, unqueue(state, row), holders, now, how)
+    spec = state.policy_state.description(row)
+    state.row[task] = state.policy_state.admit(spec, local, now, how, row)
+    return after_enqueue(state, local, now)
+
+
 def after_enqueue(state: State, local: Sequence[int], now: float) -> list[Action]:
     """Do further work after the admission of a task that is local to these servers."""
     actions = starts(state, now)
@@ -113,7 +124,7 @@ def _begin(state: State, fetches: Iterable[tuple[int, ...]], now: float) -> list
 
 def unqueue(state: State, row: int) -> TaskSpec:
     """Remove a waiting task from the policy state."""
-    spec, _ = state.policy_state.spec(row)
+    spec = state.policy_state.description(row)
     state.policy_state.event(UNQUEUE, 0, row)
     state.waiting -= 1
     return spec

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import final
 
 from isocline.dispatch.actions import Action, Cause
-from isocline.dispatch.core.admission import admit, begin_fetches, end_task, unqueue
+from isocline.dispatch.core.admission import admit, begin_fetches, end_task, readmit
 from isocline.dispatch.core.attempts import Attempt
 from isocline.dispatch.core.failures import Failures
 from isocline.dispatch.core.kernels.state import (
@@ -196,7 +196,7 @@ class Core:
         # A prefetched task is the last in every list.
         prefetched = any(state.prefetch.has(task, server) for server in holders)
         how = REQUEUE_PREFETCHED if prefetched else REQUEUE
-        return self._admit(unqueue(state, row), holders, now, how)
+        return readmit(state, row, holders, now, how) + self.failures.overdue(now)
 
     def fetched(
         self, task: int, server: int, now: float, seconds: float | None, *, counts: bool = True
@@ -369,7 +369,8 @@ class Core:
         self, spec: TaskSpec, holders: Sequence[int], now: float, how: int = SUBMITTED
     ) -> list[Action]:
         """Admit a task, new or requeued; an unplaceable one is given up when its grace is over."""
-        return admit(self.state, spec, holders, now, how) + self.failures.overdue(now)
+        actions = admit(self.state, spec, holders, now, how)
+        return actions + self.failures.overdue(now) if self.state.unplaceable else actions
 
     def _end(self, task: int) -> list[Action]:
         self.failures.forget(task)

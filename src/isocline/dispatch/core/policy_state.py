@@ -87,10 +87,12 @@ class PolicyState:
 
     # Events
 
-    def admit(self, spec: TaskSpec, holders: Sequence[int], now: float, how: int) -> int:
-        """Admit a task by the event `how`; returns its row."""
+    def admit(
+        self, spec: TaskSpec, holders: Sequence[int], now: float, how: int, old: int = NONE
+    ) -> int:
+        """Admit a task by the event `how`; returns its row. `old` is a row that it leaves."""
         self.describe(spec, holders)
-        self.event(how, 0, 0, now, spec.submitted)
+        self.event(how, 0, old, now, spec.submitted)
         return self._described[0]
 
     def describe(self, spec: TaskSpec, holders: Sequence[int]) -> None:
@@ -263,10 +265,13 @@ class PolicyState:
 
     def spec(self, row: int) -> tuple[TaskSpec, list[int]]:
         """Return a task's description, and its holders."""
-        holders, job, function = self.facts(row)
-        submitted, serial = self.view.tasks.time[row]
-        spec = TaskSpec(self.task_of[row], job, function, int(serial), float(submitted))
-        return spec, holders
+        return self.description(row), self.facts(row)[0]
+
+    def description(self, row: int) -> TaskSpec:
+        """Return a task's description."""
+        fact = self.view.tasks.fact[row].tolist()
+        submitted, serial = self.view.tasks.time[row].tolist()
+        return TaskSpec(self.task_of[row], fact[JOB], fact[FUNCTION], int(serial), submitted)
 
     def queues(self) -> tuple[tuple[int, int], ...]:
         """Number of waiting tasks of each queue, and the queue length that the policy sees."""

@@ -124,7 +124,10 @@ class State:
     def up(self, servers: Sequence[int]) -> Sequence[int]:
         """Return the servers among these that are up."""
         at = self.attempts.at
-        return servers if all(s in at for s in servers) else [s for s in servers if s in at]
+        for server in servers:
+            if server not in at:
+                return [s for s in servers if s in at]
+        return servers
 
     def mark_unplaceable(self, spec: TaskSpec, now: float) -> None:
         """Keep a task without a holder that is up outside of the policy state."""

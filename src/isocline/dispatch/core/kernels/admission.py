@@ -29,6 +29,7 @@ from isocline.policies.scheduling.state.tasks import (
     HIGH,
     JOB,
     LOW,
+    NONE,
     WAITS,
     take_row,
     unref,
@@ -91,11 +92,23 @@ def _to_front(state: SchedulerState, view: ClusterView, queue: Any, task: int) -
 
 
 @inlined
+def unqueue(state: SchedulerState, view: ClusterView, task: int) -> None:
+    """Remove a waiting task from its queue; its row stays allocated.
+
+    Writes WAITS of the task, `view.columns`, and `state.fair_share.waiting` of its job.
+    """
+    fact = view.tasks.fact[uint32(task)]
+    dequeue(state, view, fact[QUEUE], task)
+    state.fair_share.waiting[fact[JOB]] -= 1
+
+
+@inlined
 def admit(
     state: SchedulerState,
     view: ClusterView,
     core: KernelState,
     event: int,
+    old: int,
     born: float,
     now: float,
     rng: Any,
@@ -107,6 +120,7 @@ def admit(
         view: The task's row of `tasks`, `lists` and `columns` are written.
         core: described[0] is written; at REQUEUE_MANY unqueued[0], too.
         event: SUBMITTED, REQUEUE, REQUEUE_PREFETCHED or REQUEUE_MANY.
+        old: Row under which the task has waited so far, which it leaves; NONE: it did not wait.
         born: Submission time of the task, s.
         now: s.
         rng: (2,) uint64, the policy's stream; advanced by its draws.
@@ -117,18 +131,10 @@ def admit(
         task = store_task(view, core, born)
         if event == REQUEUE_PREFETCHED:
             view.tasks.fact[uint32(task), WAITS] = FETCH_DONE
+        if old != NONE:
+            unqueue(state, view, old)
+            unref(view.tasks, view.lists, old)
     return _enqueue(state, view, task, event in (REQUEUE, REQUEUE_MANY), now, rng)
-
-
-@inlined
-def unqueue(state: SchedulerState, view: ClusterView, task: int) -> None:
-    """Remove a waiting task from its queue; its row stays allocated.
-
-    Writes WAITS of the task, `view.columns`, and `state.fair_share.waiting` of its job.
-    """
-    fact = view.tasks.fact[uint32(task)]
-    dequeue(state, view, fact[QUEUE], task)
-    state.fair_share.waiting[fact[JOB]] -= 1
 
 
 @inlined

@@ -163,6 +163,7 @@ def _decide(
     core: KernelState,
     event: int,
     server: int,
+    task: int,
     born: float,
     now: float,
     rng: Any,
@@ -172,7 +173,7 @@ def _decide(
     low = high = 0
     idle = True
     if event <= REQUEUE_MANY:
-        queue = admit(state, view, core, event, born, now, rng)
+        queue = admit(state, view, core, event, task, born, now, rng)
         if queue < 0:
             return WRONG_ROUTE
         low = view.tasks.fact[uint32(core.described[0]), LOW]
@@ -234,7 +235,8 @@ def step(
         event: One of `kernels.state`.
         server: Server of the event, if any.
         task: Row of its task, if any; NONE at SET_PIPELINED and START_COPY for the task in
-            `core.described`. At RELIEVE, the queue.
+            `core.described`. At RELIEVE, the queue. Of an admitted task the row that it leaves, or
+            NONE.
         born: Submission time of an admitted task, s; at PIPELINE and REQUEUE_MANY, the idle time
             of servers between two tasks, in service times, 0 without pipelining.
         now: s.
@@ -256,7 +258,7 @@ def step(
     else:
         more = True
         while more:
-            status = _decide(state, view, core, event, server, born, now, rng)
+            status = _decide(state, view, core, event, server, task, born, now, rng)
             more = event == REQUEUE_MANY and status == YES and _requeues_next(view, core, born)
     if status != YES:
         return status
