@@ -290,7 +290,7 @@ def main() -> None:
         steady, bursty = SHORT, SHORT_BURSTS
     elif chosen.quick:
         steady, bursty = QUICK, QUICK_BURSTS
-    cells = SHORT_CELLS if chosen.short else CELLS
+    cells: tuple[Cell, ...] = SHORT_CELLS if chosen.short else CELLS
     if chosen.cell:
         cells = tuple(cell for cell in CELLS if cell.key in chosen.cell)
     found: dict[Cell, LiveComparison] = {}

@@ -241,7 +241,8 @@ def test_another_cluster_gets_the_same_tasks_where_arrivals_are_common(clock: Cl
         found = run_cluster(Run(prepare_cluster(cluster), parse("local_first"), run))
         assert found is not None
         came.append(found.arrivals)
-    np.testing.assert_array_equal(*came)
+    first, second = came
+    np.testing.assert_array_equal(first, second)
 
 
 def test_policies_meet_the_same_tasks_and_runs_repeat() -> None:

@@ -1,4 +1,4 @@
-"""What the steps of one core share: what it knows of backends, queues and tenants."""
+"""Parts that the steps of one core share: backends, queues, tenants, and rules."""
 
 from dataclasses import dataclass
 from typing import final

@@ -72,8 +72,8 @@ def read(
             unknown.append(error)
     if not found:
         raise UnknownFormatError(f"{source}: {_HELP}")
-    for error in unknown:
-        left_out(error)
+    for reason in unknown:
+        left_out(reason)
     if len(found) == 1:
         return found[0][1]
     return [
