@@ -47,7 +47,8 @@ def test_envoy_accepts_what_is_made_of_each_example(tmp_path: Path) -> None:
     examples = served_examples()
     assert "serve.yaml" in examples
     for name, system in examples.items():
-        if any("curve" in it and it["curve"].get("type") == "own" for it in system["backends"]):
+        own = any(it.get("curve", {}).get("type") == "own" for it in system["backends"])
+        if own or "distance" in system.get("serve", {}):  # which the plane refuses
             continue
         folder = tmp_path / name
         folder.mkdir()

@@ -6,14 +6,16 @@ system without anything that the theory does not know: see `theory.routing.refin
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 import numpy.typing as npt
 
 from isocline.errors import NumericalError, UsageError
-from isocline.policies.routing.contract import RoutingPolicy
-from isocline.simulate.routing.prepare import Prepared
+
+if TYPE_CHECKING:  # results name the check, and a plan shows results without numba
+    from isocline.policies.routing.contract import RoutingPolicy
+    from isocline.simulate.routing.prepare import Prepared
 
 FloatArray = npt.NDArray[np.float64]
 Score = Callable[[FloatArray], FloatArray]
@@ -42,7 +44,7 @@ class MeanFieldCheck:
         return self.last_term <= _SMALL * self.mean_latency
 
 
-def mean_field_check(prepared: Prepared, policy: RoutingPolicy) -> MeanFieldCheck | None:
+def mean_field_check(prepared: "Prepared", policy: "RoutingPolicy") -> MeanFieldCheck | None:
     """Mean latency of a policy on a system of constant rates; None where the theory has none."""
     if policy.sample < 1 or not _is_plain(prepared):
         return None
@@ -70,7 +72,7 @@ def mean_field_check(prepared: Prepared, policy: RoutingPolicy) -> MeanFieldChec
     return None
 
 
-def _is_plain(prepared: Prepared) -> bool:
+def _is_plain(prepared: "Prepared") -> bool:
     """Whether jobs are memoryless, stay where they are sent, and may go to every backend."""
     graph = prepared.system.graph
     return (
@@ -85,7 +87,7 @@ def _is_plain(prepared: Prepared) -> bool:
 
 
 def _score(
-    prepared: Prepared, policy: RoutingPolicy, row: int
+    prepared: "Prepared", policy: "RoutingPolicy", row: int
 ) -> Callable[[FloatArray], FloatArray]:
     """The policy's score of backends of one distinct curve, by their jobs 0, 1, 2 ..."""
 
