@@ -382,14 +382,14 @@ async def served_requests(router: Served) -> int:
 
 def test_check_shows_what_would_be_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "fleet.yaml"
-    monkeypatch.setenv("KEYS", "one, two")
+    monkeypatch.setenv("KEYS", "key-1, key-2")
     write(file, {"a": 9001}, "  api_keys: {env: KEYS}\n  drain: 5")
     result = CliRunner().invoke(main, ["serve", str(file), "--check", "--json", "--workers", "3"])
     assert result.exit_code == 0, result.output
     shown = json.loads(result.stdout)
     assert (shown["workers"], shown["api_keys"], shown["drain"]) == (3, 2, 5.0)
     assert shown["backends"][0]["url"] == "http://127.0.0.1:9001"
-    assert "one" not in result.stdout
+    assert "key-1" not in result.stdout
     text = CliRunner().invoke(main, ["serve", str(file), "--check"]).stdout
     assert "http://127.0.0.1:9001" in text
     assert "drain        5" in text

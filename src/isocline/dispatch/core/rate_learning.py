@@ -31,7 +31,9 @@ class IdleGap:
         self.seconds += (max(seconds, 0.0) - self.seconds) / self._count
 
 
-EVERY = 32  # observations between two updates of the rates, and fewer before so many
+# Observations between two updates of the rates. Rates of the first few were tried, and rejected: one
+# task that is slow as it is the first far from its data kept idle servers from helping at all.
+EVERY = 32
 
 
 @final
@@ -68,8 +70,6 @@ class RateLearning:
             return False
         self.measured.of(attempt.function).observe(attempt.level, seconds)
         self._observed += 1
-        if self._observed < EVERY:  # after 1, 2, 4, ..., as nothing is known before the first
-            return self._observed.bit_count() == 1
         return self._observed % EVERY == 0
 
     def observe_fetch(self, function: int, level: int, seconds: float) -> None:
