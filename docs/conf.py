@@ -77,6 +77,7 @@ NAVIGATION: dict[str, list[str]] = {
         "serve-overload",
         "serve-caches",
         "serve-models",
+        "guides/lora-adapters",
         "serve-zones",
         "serve-learning",
         "router-speed",
