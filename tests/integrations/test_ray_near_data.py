@@ -165,7 +165,7 @@ def test_what_is_wrong_is_said(cluster: Any) -> None:
         NearData(cpus=0)
     with pytest.raises(IsoclineError, match="locations: 7 is not a mapping"):
         NearData(7)  # type: ignore[arg-type]
-    with NearData({}) as near:
+    with NearData() as near:
         future = near.submit(len, "chunk")
         for given in (future, [future], {"key": (future,)}, {future: 1}):
             with pytest.raises(IsoclineError, match=r"give future.result\(\)"):
