@@ -57,6 +57,7 @@ def page(name: str, verb: click.Command) -> str:
     """The page of one verb: usage, description, guides, options by group."""
     context = click.Context(verb, info_name=name, parent=_above())
     usage = " ".join([context.command_path, *verb.collect_usage_pieces(context)])
+    usage = usage.replace("[[", "[").replace("]]", "]")  # click before 8.3
     parts = [f"# isocline {name}", MADE, f"```text\n{usage}\n```", *_description(verb)]
     guides = [f"[{_title(guide)}]({guide})" for guide in GUIDES.get(name, [])]
     if guides:

@@ -121,6 +121,7 @@ class Layered(RoutingPolicy):
         # Edges are sorted by frontend, and so are those to pools.
         of_pool = np.column_stack((graph.source, pool))
         _, home, to_pool = np.unique(of_pool, axis=0, return_index=True, return_inverse=True)
+        to_pool = to_pool.reshape(-1)  # NumPy 2.0 gives it another axis
         above = self.inner.blocks * len(setting.curves)  # rows of the inner policy
         found = np.zeros((graph.edges, OUTER + CONSTANTS))
         if _is_secant(self.inner):
