@@ -31,7 +31,7 @@ class IdleGap:
         self.seconds += (max(seconds, 0.0) - self.seconds) / self._count
 
 
-# Observations between two updates of the rates. Rates of the first few were tried, and rejected: one
+# Observations between two updates of the rates. Rates of the first few were tried, and rejected: a
 # task that is slow as it is the first far from its data kept idle servers from helping at all.
 EVERY = 32
 
