@@ -14,7 +14,7 @@ from isocline.gateway.http.unreadable import LONGEST_MODEL, TOO_LONG, Unreadable
 _LONGEST_HEAD = 16_384  # bytes of a part's header fields
 _FORM = re.compile(rb"multipart/form-data(?=[\s;]|$)", re.IGNORECASE)
 _PARAMETER = re.compile(
-    rb'[ \t]*;[ \t]*([!#$%&\'*+\-.^_`|~0-9A-Za-z]++)=("(?:[^"\\]|\\.)*+"|[^";\s]*+)'
+    rb'[ \t]*;[ \t]*([!#$%&\'*+\-.^_`|~0-9A-Za-z]++)=("(?:[^"\\]++|\\.)*"|[^";\s]*+)'
 )
 # RFC 2046, Section 5.1.1; a space, if any, is not the last.
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")

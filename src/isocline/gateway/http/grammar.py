@@ -11,7 +11,7 @@ from typing import final
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 # Field values are visible characters, space, tab and obs-text (RFC 9110, Section 5.5).
-_FIELDS = rb"(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+"
+_FIELDS = rb"(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*"
 _TARGET = rb"[\x21\x22\x24-\x7e]++"  # no fragment, nothing that is not ASCII
 _REQUEST = re.compile(_TOKEN + rb" " + _TARGET + rb" HTTP/1\.[01]\r\n" + _FIELDS + rb"\r\n")
 _STATUS = rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*+)?\r\n"

@@ -10,28 +10,33 @@ Infinity, and a byte order mark.
 
 import json
 import re
+import sys
 from codecs import getincrementaldecoder
 from typing import Final, final
 
 from isocline.gateway.http.unreadable import LONGEST_MODEL, TOO_LONG, UnreadableError
 
+# Python before 3.11.5 matches a group repeated possessively wrongly where its last turn fails half
+# way (python/cpython#106052). Greedily it is right, and of few turns, or it would take much memory.
+_KEEPS = sys.version_info >= (3, 11, 5)
+_REPEATED, _MANY = ("*+", "*+") if _KEEPS else ("*", "{0,64}")
 _SPACE = r"[ \t\n\r]*+"
-_CONTENT = r'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*+)*+'
-_NUMBER = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
+_CONTENT = r'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*+)' + _REPEATED
+_NUMBER = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?"
 _LITERAL = r"true|false|null|NaN|-?Infinity"
 _SCALAR = rf'(?:"{_CONTENT}"|{_NUMBER}|{_LITERAL})'
 
 
 def _list_of(item: str) -> str:
-    return rf"(?:{_SPACE}{item}{_SPACE},)*+"
+    return rf"(?:{_SPACE}{item}{_SPACE},){_MANY}"
 
 
 _MEMBER = rf'"{_CONTENT}"{_SPACE}:{_SPACE}{_SCALAR}'
 _ITEMS, _MEMBERS = _list_of(_SCALAR), _list_of(_MEMBER)
 # A scalar, or a list or object of scalars, as the messages of a chat are.
 _FLAT = (
-    rf"(?:{_SCALAR}|\[(?:{_ITEMS}{_SPACE}{_SCALAR})?+{_SPACE}\]"
-    rf"|\{{(?:{_MEMBERS}{_SPACE}{_MEMBER})?+{_SPACE}\}})"
+    rf"(?:{_SCALAR}|\[(?:{_ITEMS}{_SPACE}{_SCALAR})?{_SPACE}\]"
+    rf"|\{{(?:{_MEMBERS}{_SPACE}{_MEMBER})?{_SPACE}\}})"
 )
 # As many whole members of a list or an object as there are, each with the comma after it: most of a
 # body passes here, at the speed of C. A key that may be `model`, be it by its escapes, does not.
@@ -56,9 +61,9 @@ _CUT_NUMBERS = tuple(
         (r"-?[1-9][0-9]*+", "1"),
         (r"-?[0-9]++\.", "0."),
         (r"-?[0-9]++\.[0-9]++", "0.0"),
-        (r"-?[0-9]++(?:\.[0-9]++)?+[eE]", "0e"),
-        (r"-?[0-9]++(?:\.[0-9]++)?+[eE][+-]", "0e+"),
-        (r"-?[0-9]++(?:\.[0-9]++)?+[eE][+-]?[0-9]++", "0e0"),
+        (r"-?[0-9]++(?:\.[0-9]++)?[eE]", "0e"),
+        (r"-?[0-9]++(?:\.[0-9]++)?[eE][+-]", "0e+"),
+        (r"-?[0-9]++(?:\.[0-9]++)?[eE][+-]?[0-9]++", "0e0"),
     )
 )
 _LONGEST_KEY = 5 * 6  # characters of `model`, each escaped

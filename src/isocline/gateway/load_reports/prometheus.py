@@ -69,10 +69,10 @@ class Series:
 
 # Labels, in whose quotes may be anything; the value; and perhaps a time, ms.
 _SAMPLE = re.compile(
-    r"[ \t]*+(?:\{((?:[^\"{}]|\"(?:[^\"\\]|\\.)*+\")*+)\})?+(?!\{)"
-    r"[ \t]*+(\S++)(?:[ \t]++-?[0-9]++)?+[ \t\r]*+"
+    r"[ \t]*+(?:\{((?:[^\"{}]++|\"(?:[^\"\\]++|\\.)*\")*)\})?(?!\{)"
+    r"[ \t]*+(\S++)(?:[ \t]++-?[0-9]++)?[ \t\r]*+"
 )
-_LABEL = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*+)=(\"(?:[^\"\\]|\\.)*+\")")
+_LABEL = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*+)=(\"(?:[^\"\\]++|\\.)*\")")
 
 
 def _labels(text: str) -> dict[str, str]:
