@@ -104,6 +104,7 @@ def proxy(name: str) -> Iterator[Pair]:
     """Processor time of the proxy for a request, curves learned, access log on."""
     missing: list[str] = []
     with ExitStack() as stack:
+        stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         _, port = stack.enter_context(running(backend))
         with gateway_proxy.on_the_first_core():
