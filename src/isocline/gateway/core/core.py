@@ -82,7 +82,6 @@ class Core:
         self.budget = RetryBudget(self.rules.retries)
         self.feedback = feedback
         self.arrivals = 0  # requests ever
-        self._frontends_of = self.availability.candidates.frontends_of
         parts = Parts(
             self.rules,
             runtime,

@@ -61,12 +61,12 @@ from isocline.policies.scheduling.contract import (
 from isocline.policies.scheduling.local_first import keep_longest
 from isocline.policies.scheduling.state.columns import LENGTH, WAITING
 from isocline.policies.scheduling.state.common_queue import any_local, random_idle_local
-from isocline.policies.scheduling.state.idle_servers import member_count
 from isocline.policies.scheduling.state.local_load import (
     FACTS,
     FOUND,
+    LEAST_SPARE,
     all_busy,
-    less_loaded,
+    idle_helper,
     load_of,
     note_load,
 )
@@ -76,9 +76,6 @@ from isocline.policies.scheduling.state.tasks import HIGH, LOW, oldest
 # Options BASE, RACK and REMOTE are as of local_first: what keys count from, alpha / beta and
 # alpha / gamma. The fourth is how long loads are remembered, s or slots.
 MEMORY = 3
-# So little that with any rates measured every help is worth it, and with a remote rate of next to
-# nothing, by which a live scheduler says that there is to be none, none is.
-LEAST_SPARE = 1e-6
 # The fifth is 1 where a service takes hardly more than a slot.
 SLOTTED = 4
 
@@ -87,14 +84,7 @@ SLOTTED = 4
 def local_or_helper(local: Any, queue: int, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
     """An idle local server, else an idle one that may find it worth helping, near ones first."""
     server = random_idle_local(local, view, rng)
-    if server != NOBODY or member_count(view.idle, 0) == 0:
-        return server
-    if view.racks > 1:
-        for i in range(local.size):
-            group = 1 + int64(view.rack[uint32(local[i])])
-            if member_count(view.idle, group) > 0:
-                return less_loaded(view, group, rng)
-    return less_loaded(view, 0, rng)
+    return server if server != NOBODY else idle_helper(local, view, rng)
 
 
 @inlined

@@ -58,12 +58,12 @@ from isocline.policies.scheduling.contract import (
 from isocline.policies.scheduling.local_first import keep_longest
 from isocline.policies.scheduling.state.columns import IDLE, LENGTH, SERVING, WAITING
 from isocline.policies.scheduling.state.common_queue import any_local
-from isocline.policies.scheduling.state.idle_servers import member_count
 from isocline.policies.scheduling.state.local_load import (
     FACTS,
     FOUND,
+    LEAST_SPARE,
     all_busy,
-    less_loaded,
+    idle_helper,
     load_of,
     note_load,
 )
@@ -74,9 +74,6 @@ from isocline.policies.scheduling.state.tasks import HIGH, LOW, oldest
 # alpha / gamma. Then how long loads are remembered, s or slots, and E[S^2] / 2 in units of a local
 # service, of tasks of the rack and of others.
 MEMORY, RACK_SQUARE, REMOTE_SQUARE = 3, 4, 5
-# So little that with any rates measured every help is worth it, and with a remote rate of next to
-# nothing, by which a live scheduler says that there is to be none, none is.
-LEAST_SPARE = 1e-6
 
 
 @inlined
@@ -96,14 +93,7 @@ def least_loaded_idle(local: Any, view: ClusterView) -> int:
 def local_or_helper(local: Any, queue: int, view: ClusterView, now: float, rng: Any) -> int:  # noqa: ARG001
     """An idle local server, else an idle one that may find it worth helping, near ones first."""
     server = least_loaded_idle(local, view)
-    if server != NOBODY or member_count(view.idle, 0) == 0:
-        return server
-    if view.racks > 1:
-        for i in range(local.size):
-            group = 1 + int64(view.rack[uint32(local[i])])
-            if member_count(view.idle, group) > 0:
-                return less_loaded(view, group, rng)
-    return less_loaded(view, 0, rng)
+    return server if server != NOBODY else idle_helper(local, view, rng)
 
 
 @inlined

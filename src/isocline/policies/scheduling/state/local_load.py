@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import uint32
+from numba import int64, uint32
 
 from isocline.compilation.compiled import inlined
 from isocline.policies.scheduling.state.columns import LEVEL
-from isocline.policies.scheduling.state.idle_servers import random_member
-from isocline.policies.scheduling.state.view import LOCAL, ClusterView
+from isocline.policies.scheduling.state.idle_servers import member_count, random_member
+from isocline.policies.scheduling.state.view import LOCAL, NOBODY, ClusterView
 
 # Facts of each server, with which `ClusterView.memory` begins, server by server.
 #
@@ -22,6 +22,9 @@ from isocline.policies.scheduling.state.view import LOCAL, ClusterView
 #     FOUND   1 if it found a task then, of whatever level, else 0
 #     WINDOW  time that the load stands for, s or slots
 LOAD, SINCE, FOUND, WINDOW, FACTS = range(5)
+# So little that with any rates measured every help is worth it, and with a remote rate of next to
+# nothing, by which a live scheduler says that there is to be none, none is.
+LEAST_SPARE = 1e-6
 
 
 def all_busy(servers: int, window: float) -> npt.NDArray[np.float64]:
@@ -72,3 +75,19 @@ def less_loaded(view: ClusterView, group: int, rng: Any) -> int:
     one = random_member(view.idle, group, rng)
     two = random_member(view.idle, group, rng)
     return one if load_of(view, one) <= load_of(view, two) else two
+
+
+@inlined
+def idle_helper(local: Any, view: ClusterView, rng: Any) -> int:
+    """Return an idle server to offer a task of these servers for help, near ones first.
+
+    NOBODY if none is idle. `rng`, (2,) uint64, is advanced by two draws if one is.
+    """
+    if member_count(view.idle, 0) == 0:
+        return NOBODY
+    if view.racks > 1:
+        for i in range(local.size):
+            group = 1 + int64(view.rack[uint32(local[i])])
+            if member_count(view.idle, group) > 0:
+                return less_loaded(view, group, rng)
+    return less_loaded(view, 0, rng)
