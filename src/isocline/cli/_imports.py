@@ -1,5 +1,6 @@
 """Imports without garbage collection."""
 
+import functools
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,11 @@ def uncollected() -> Iterator[None]:
     try:
         yield
     finally:
-        if not gc.get_freeze_count():  # otherwise someone else decides what is exempt
-            gc.freeze()
+        _exempt()
         gc.enable()
+
+
+@functools.cache  # once per process: counting what is exempt goes over all of it
+def _exempt() -> None:
+    if not gc.get_freeze_count():  # otherwise someone else decides what is exempt
+        gc.freeze()

@@ -286,18 +286,19 @@ def one_type(record: type[T]) -> type[T]:
     """Mark a NamedTuple whose instances all have fields of the same types.
 
     numba asks a record that holds a function for the type of every field at every call: 12 us for
-    an array, most of the time of a small level flow. Of these it asks the first instance only.
+    an array, most of the time of a small level flow. Of these it asks the first instance only, and
+    finds the type on the class from then on.
     """
 
     def type_of(value: Any, context: Any) -> Any:
-        if record not in _TYPE_OF:
+        if not hasattr(record, _TYPE):
             fields = [numba.extending.typeof_impl(field, context) for field in value]
             make: Any = numba.types.BaseTuple.from_types
-            _TYPE_OF[record] = make(fields, record)
-        return _TYPE_OF[record]
+            setattr(record, _TYPE, make(fields, record))
+        return getattr(record, _TYPE)
 
     numba.extending.typeof_impl.register(record)(type_of)
     return record
 
 
-_TYPE_OF: dict[type[Any], Any] = {}
+_TYPE = "_numba_type_"  # numba's own protocol

@@ -13,17 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from isocline.flow.levels import TILT, inflows, levels
-from isocline.flow.price_kinds import (
-    COMPOSED,
-    CUSTOM,
-    EXPONENTIAL,
-    HYPERBOLIC,
-    KNEE,
-    LINEAR,
-    MEAN,
-    SERVERS,
-    TABLE,
-)
 from isocline.flow.prices import Prices
 from isocline.flow.problem import LevelFlowProblem
 
@@ -127,9 +116,8 @@ def inflow_at(prices: Prices, price: FloatArray) -> FloatArray:
 
 
 def _kinds(prices: Prices) -> list[tuple[int, MaskArray]]:
-    kinds = (HYPERBOLIC, EXPONENTIAL, KNEE, TABLE, SERVERS, CUSTOM, LINEAR, COMPOSED, MEAN)
-    masks = [(kind, prices.kind == kind) for kind in kinds]
-    return [(kind, mask) for kind, mask in masks if mask.any()]
+    present = np.flatnonzero(np.bincount(prices.kind))
+    return [(kind, prices.kind == kind) for kind in present.tolist()]
 
 
 def _table_price(prices: Prices, at: MaskArray, inflow: FloatArray) -> FloatArray:
