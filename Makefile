@@ -43,11 +43,15 @@ LIVE := tests/live tests/report/pages/test_in_chromium.py \
 	tests/dispatch/test_real_work.py tests/cli/test_run_verb.py tests/sweep/test_faults.py \
 	tests/deploy/test_real_prometheus.py tests/deploy/test_config_map.py tests/deploy/test_image.py \
 	tests/test_extras.py tests/test_no_skips.py
-# The papers' figures and claims that take long runs, and pictures that a reader can read.
+# The papers' figures, their claims and laws that take long runs, and pictures that a reader can read.
 FIGURES := $(wildcard tests/report/test_reproduce*.py) tests/report/test_arena.py tests/studies \
-	tests/report/test_layout.py tests/report/test_awkward_pictures.py \
-	tests/simulate/routing/test_cost_of_learning.py
-pytest = $(1) -n 3 --dist worksteal
+	tests/report/test_pictures.py tests/report/test_layout.py tests/report/test_awkward_pictures.py \
+	tests/theory/routing/test_lemmas.py tests/theory/routing/test_inclusion.py \
+	tests/theory/routing/test_secant_step.py tests/simulate/routing/test_arrival_laws.py \
+	tests/simulate/routing/test_cost_of_learning.py tests/simulate/routing/test_delay.py \
+	tests/simulate/routing/test_secant.py tests/simulate/scheduling/test_slot_arrivals.py
+# Three share the cores: threads of BLAS would only spin, a twelfth of all CPU.
+pytest = OPENBLAS_NUM_THREADS=1 $(1) -n 3 --dist worksteal
 quick = $(pytest) $(ON_CLUSTERS:%=--ignore=%) --ignore=$(PAGES) $(LIVE:%=--ignore=%) \
 	$(FIGURES:%=--ignore=%) --ignore=tests/real
 live = $(pytest) $(LIVE)
