@@ -16,21 +16,14 @@ from isocline.model.traffic import arrival_law, patience_of
 from isocline.simulate.routing.delay import Delay
 from isocline.simulate.routing.failure import Failure
 from isocline.simulate.routing.slowdown import Slowdown
+from tests.cli.verbs import above, verbs
 
 WRITTEN = ["nan", "inf", "-inf", "-1", "0", "0.5", "1e400", "", "1e3", "1_000", "10%", "abc", "10m"]
 WRITTEN += ["3.5", "-0", " 7 ", "99999999999999999999", "1e-400"]
 
 
-def verbs() -> Iterator[tuple[str, click.Command]]:
-    context = click.Context(main)
-    for name in main.list_commands(context):
-        verb = main.get_command(context, name)
-        assert verb is not None
-        yield name, verb
-
-
 def options() -> Iterator[tuple[str, click.Option]]:
-    for name, verb in verbs():
+    for name, verb in verbs().items():
         for parameter in verb.params:
             if isinstance(parameter, click.Option) and is_number(parameter):
                 yield name, parameter
@@ -51,8 +44,7 @@ def test_there_are_numbers_to_try() -> None:
 
 @pytest.mark.parametrize(("verb", "option"), ALL, ids=[f"{v}{o.opts[0]}" for v, o in ALL])
 def test_a_number_is_taken_or_the_remedy_is_said(verb: str, option: click.Option) -> None:
-    command = main.get_command(click.Context(main), verb)
-    assert command is not None
+    command = verbs()[verb]
     for text in WRITTEN:
         require_taken_or_refused(command, option, text)
 
@@ -67,7 +59,9 @@ def require_taken_or_refused(command: click.Command, option: click.Option, text:
     ]
     try:
         context = command.make_context(
-            command.name, [*positional[:1], *required, f"{option.opts[0]}={text}"]
+            command.name,
+            [*positional[:1], *required, f"{option.opts[0]}={text}"],
+            parent=above(),
         )
     except click.BadParameter as error:
         said = error.format_message()

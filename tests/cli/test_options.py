@@ -1,7 +1,6 @@
 """Every option of every verb is used or refused, in one form, and shown in the help."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ from click.testing import CliRunner, Result
 from isocline.cli import main
 from isocline.cli._options import Option
 from tests.cli.effects import effect
+from tests.cli.verbs import verbs
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -20,17 +20,9 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [*map(str, arguments)], prog_name="isocline")
 
 
-def verbs() -> Iterator[tuple[str, click.Command]]:
-    context = click.Context(main)
-    for name in main.list_commands(context):
-        verb = main.get_command(context, name)
-        assert verb is not None
-        yield name, verb
-
-
 OPTIONS = [
     (verb, parameter)
-    for verb, command in verbs()
+    for verb, command in verbs().items()
     for parameter in command.params
     if isinstance(parameter, click.Option)
 ]

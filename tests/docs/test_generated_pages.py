@@ -2,6 +2,7 @@
 
 import click
 
+from tests.cli.verbs import verbs
 from tests.docs import curve_library, metrics_page, verb_pages
 
 
@@ -12,7 +13,7 @@ def test_the_pages_of_verbs_are_those_of_the_command_line() -> None:
 
 
 def test_a_page_has_every_option_and_argument_of_its_verb() -> None:
-    for name, verb in verb_pages.verbs().items():
+    for name, verb in verbs().items():
         page = verb_pages.page(name, verb)
         for parameter in verb.params:
             if isinstance(parameter, click.Option) and not parameter.hidden:

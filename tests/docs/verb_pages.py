@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from isocline.cli import _options, main
+from isocline.cli import _options
+from tests.cli.verbs import above, verbs
 
 FOLDER = Path(__file__).parents[2] / "docs" / "verbs"
 MADE = (
@@ -41,21 +42,9 @@ take `--out DIR`, and `--dark` for dark slides. Exit status: 0 done, 1 the answe
 """
 
 
-def verbs() -> dict[str, click.Command]:
-    """All verbs by name."""
-    context = _above()
-    found = {name: main.get_command(context, name) for name in main.list_commands(context)}
-    return {name: verb for name, verb in found.items() if verb is not None}
-
-
-def _above() -> click.Context:
-    """The context of `isocline` itself, which says by which names help is asked for."""
-    return click.Context(main, info_name="isocline", **main.context_settings)
-
-
 def page(name: str, verb: click.Command) -> str:
     """The page of one verb: usage, description, guides, options by group."""
-    context = click.Context(verb, info_name=name, parent=_above())
+    context = click.Context(verb, info_name=name, parent=above())
     usage = " ".join([context.command_path, *verb.collect_usage_pieces(context)])
     usage = usage.replace("[[", "[").replace("]]", "]")  # click before 8.3
     parts = [f"# isocline {name}", MADE, f"```text\n{usage}\n```", *_description(verb)]
