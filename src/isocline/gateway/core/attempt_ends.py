@@ -9,6 +9,7 @@ before its backend had finished it.
 from typing import final
 
 from isocline.gateway.core.actions import TOO_MANY_REQUESTS, Cause
+from isocline.gateway.core.curve_feedback import CurveFeedback
 from isocline.gateway.core.parts import Parts
 from isocline.gateway.core.request import Request
 from isocline.gateway.core.request_cost import Usage
@@ -62,7 +63,8 @@ class AttemptEnds:
                 usage = self._prompts.finished(
                     request.frontend, request.prompt, request.prompt_at, request.backend, usage
                 )
-            self._leave(request, now, self._work(request, now, usage))
+            work = self._work(self._feedback, request, now, usage) if self._feedback else 0.0
+            self._leave(request, now, work)
         else:
             self.undone(request, now)
         self._availability.succeeded(request.frontend, request.edge, request.backend, now)
@@ -128,11 +130,10 @@ class AttemptEnds:
         """Whether a status concerns the client alone, by the operator's settings."""
         return status == TOO_MANY_REQUESTS and self._rule.too_many_requests == "client"
 
-    def _work(self, request: Request, now: float, usage: Usage | None) -> float:
+    def _work(
+        self, feedback: CurveFeedback, request: Request, now: float, usage: Usage | None
+    ) -> float:
         """Return the work of a finished request, in the learner's unit; its tenant pays for it."""
-        feedback = self._feedback
-        if feedback is None:
-            return 0.0
         work = feedback.work(request, now, usage)
         if self._tenants.apart and feedback.measure:
             self._tenants.correct(request.tenant, work / feedback.mean_work)
@@ -140,13 +141,15 @@ class AttemptEnds:
 
     def _leave(self, request: Request, now: float, work: float = 0.0) -> None:
         """Remove a request from its backend, which has done so much work for it."""
-        self.pass_time(request.backend, now, work, request.sent)
-        self._workloads.sent(request.backend, now, -1)
+        backend = request.backend
+        if self._feedback:
+            self.pass_time(backend, now, work, request.sent)
+        self._workloads.sent(backend, now, -1)
         if self._prompts is not None and request.prompt_at is not None:
-            self._prompts.left(request.prompt_at, request.backend)
+            self._prompts.left(request.prompt_at, backend)
         if request.copy is not None:
             request.copy.left()
-        self._availability.count(request.backend)
+        self._availability.count(backend)
 
     def _count_refusal(self, backend: int, status: int) -> None:
         counts = self.refusals[backend]

@@ -182,7 +182,7 @@ class Core:
         backend = done.backend
         if status < REFUSED:
             self._ends.served(done, now, latency_known, usage)
-            if self.residency is not None and done.copy is not None:
+            if done.copy is not None and self.residency is not None:
                 self.residency.served(backend, done.copy, now)
             if latency_known:
                 try:

@@ -62,18 +62,14 @@ class Placement:
         self._share_limits = self._candidates.share_limits
 
     def route(self, request: Request, now: float) -> Send | Hold | Reject:
-        edge = self._edge(request, now)
+        edge = self.choose(request, self._open(request), now)
         if edge >= 0:
-            return self._go(request, edge, now)
+            return self._go(request, edge, now) if request.model else self.send(request, edge, now)
         if edge == HOLD:
             refusal = self._refusal(request, now)
             return self.hold(request, now) if refusal is None else refusal
         del self.requests[request.number]
         return rejections.policy_failed(request)
-
-    def _edge(self, request: Request, now: float) -> int:
-        """Return an open edge as `choose`."""
-        return self.choose(request, self._open(request), now)
 
     def _go(self, request: Request, edge: int, now: float) -> Send | Hold | Reject:
         """Send a request, or let it wait at its backend until that has loaded its model."""
@@ -241,7 +237,7 @@ class Placement:
             if frontend < 0:
                 break
             request = self._queue.first(frontend)
-            edge = self._edge(request, now)
+            edge = self.choose(request, self._open(request), now)
             refusal = self._refusal(request, now) if edge == HOLD else None
             if edge < 0 and refusal is None:
                 refused.add(frontend)
