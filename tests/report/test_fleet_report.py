@@ -15,7 +15,7 @@ from isocline.model.fleet import Backend, RoutingSystem, Work
 from isocline.model.systemfile.document import CoreLoader, text_of
 from isocline.model.traffic.sizes import LognormalSizes
 from isocline.report.export.files import write_fleet
-from isocline.report.export.system_file import system_entries, write_system
+from isocline.report.export.system_file import system_entries, system_text
 from isocline.report.tables.fleet import fleet_report
 from isocline.simulate.routing.fleet_results import CheapestFleet
 from isocline.theory.routing.cheapest_fleet.target import Target
@@ -122,7 +122,9 @@ def test_a_system_file_keeps_work_sizes_and_urls(tmp_path: Path) -> None:
         sizes=LognormalSizes(1.5),
         backends=(replace(plain.backends[0], url="http://h:1"), plain.backends[1]),
     )
-    back = isocline.load(write_system(system, tmp_path / "s.yaml"), kind="routing")
+    path = tmp_path / "s.yaml"
+    path.write_text(system_text(system))
+    back = isocline.load(path, kind="routing")
     assert isinstance(back, RoutingSystem)
     assert (back.work, back.sizes) == (system.work, system.sizes)
     assert [b.url for b in back.backends] == ["http://h:1", None]

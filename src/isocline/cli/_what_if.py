@@ -113,12 +113,13 @@ def write_changed(file: Path, before: "RoutingSystem", after: "RoutingSystem", t
     from isocline.errors import UsageError
     from isocline.model.changes.system_file import changed_file
     from isocline.model.systemfile.document import STDIN, read
+    from isocline.replaced_file import replace_text
 
     if file == STDIN:
         raise UsageError("--write: FILE is stdin, which cannot be read again; give a file")
     text = changed_file(read(file), before, after)
     try:
-        to.write_text(text, encoding="utf-8")
+        replace_text(to, text)
     except OSError as error:
         raise UsageError(
             f"--write {to}: cannot be written ({error.strerror}); give another path"

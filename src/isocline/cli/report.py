@@ -18,6 +18,7 @@ from isocline.cli._numbers import SECONDS, Number, shares
 from isocline.cli._options import group
 from isocline.cli._waiting import waiting
 from isocline.errors import UsageError
+from isocline.replaced_file import replace_text
 
 if TYPE_CHECKING:
     from isocline.report.pages.findings import Effort
@@ -197,7 +198,7 @@ def _existing(folder: Path) -> Path:
 def _write(output: Path, page: str) -> None:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(page, encoding="utf-8")
+        replace_text(output, page)
     except OSError as error:
         raise UsageError(
             f"--output {output}: {error.strerror}; make room, and run again"

@@ -21,6 +21,7 @@ from isocline.dispatch.telemetry.records import LEVELS, AttemptRecord, Outcome
 from isocline.dispatch.telemetry.timeline import NodeRow, Timeline
 from isocline.errors import UsageError
 from isocline.record import finite
+from isocline.replaced_file import replace_text
 
 RECORD = "run.json"
 _JOURNAL = b"SQLite format 3\0"  # the first bytes of an SQLite file
@@ -51,7 +52,7 @@ def write_record(result: BatchResult, path: Path) -> Path:
     """Write the document of a run, with its timeline; returns the path."""
     document = finite(result.to_dict() | {"timeline": result.timeline.rows()})
     # File names need not be UTF-8; JSON escapes them.
-    path.write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
+    replace_text(path, json.dumps(document, allow_nan=False))
     return path
 
 

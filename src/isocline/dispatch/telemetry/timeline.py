@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, final
 
 from isocline.dispatch.telemetry.records import AttemptRecord, Outcome
 from isocline.record import Record, data_frame
+from isocline.replaced_file import replace_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +63,7 @@ class Timeline(Record):
 
     def write_trace(self, path: Path) -> Path:
         """Write the trace to a file; returns its path."""
-        path.write_text(json.dumps(self.trace(), separators=(",", ":")), encoding="utf-8")
+        replace_text(path, json.dumps(self.trace(), separators=(",", ":")))
         return path
 
 

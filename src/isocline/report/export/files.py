@@ -2,7 +2,8 @@
 
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from isocline.dispatch.batch.recorded import RECORD, write_record
 from isocline.errors import UsageError
+from isocline.replaced_file import replacing
 from isocline.report.tables.curves import knee_of
 
 if TYPE_CHECKING:
@@ -87,8 +89,7 @@ def write_measured(curve: "MeasuredCurve", directory: Path) -> list[Path]:
         {"name": curve.name} | {rate if key == "rate" else key: value for key, value in row.items()}
         for row in curve.rows()
     )
-    entry = _writable(directory / "curve.yaml")
-    entry.write_text(curve_entries([curve]), encoding="utf-8")
+    entry = _write_text(directory / "curve.yaml", curve_entries([curve]))
     return [
         *write_picture(curve.plot(), directory, "measured"),
         write_rows(directory / "measured.csv", points),
@@ -104,8 +105,7 @@ def write_audit(found: "Audit", directory: Path) -> list[Path]:
     """
     from isocline.audit.system_file import system_file  # noqa: PLC0415 - with its records
 
-    system = _writable(directory / "system.yaml")
-    system.write_text(system_file(found), encoding="utf-8")
+    system = _write_text(directory / "system.yaml", system_file(found))
     return [
         system,
         *write_picture(found.plot(), directory, "audit"),
@@ -149,7 +149,7 @@ def write_fleet(fleet: "CheapestFleet", directory: Path) -> list[Path]:
     The last is the fleet as a system file; with several demands there is one of each,
     system-1.yaml and on.
     """
-    from isocline.report.export.system_file import write_system  # noqa: PLC0415
+    from isocline.report.export.system_file import system_text  # noqa: PLC0415
     from isocline.simulate.common.results import flat_row  # noqa: PLC0415
 
     points = (
@@ -166,7 +166,7 @@ def write_fleet(fleet: "CheapestFleet", directory: Path) -> list[Path]:
     several = len(fleet.systems) > 1
     for i, system in enumerate(fleet.systems, 1):
         name = f"system-{i}.yaml" if several else "system.yaml"
-        written.append(write_system(system, _writable(directory / name)))
+        written.append(_write_text(directory / name, system_text(system)))
     return written
 
 
@@ -275,7 +275,10 @@ def write_rows(path: Path, rows: Sequence[Row] | Iterable[Row]) -> Path:
     rows = list(rows)
     header = list(dict.fromkeys(key for row in rows for key in row))
     # Names may be file names, which need not be UTF-8.
-    with _writable(path).open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+    with (
+        _replacing(path) as draft,
+        draft.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         writer = csv.DictWriter(file, header)
         writer.writeheader()
         writer.writerows(rows)
@@ -287,12 +290,13 @@ def write_picture(figure: "Figure", directory: Path, stem: str) -> list[Path]:
     from isocline.report.plots.lettering import without_gaps  # noqa: PLC0415 - matplotlib, when needed
     from isocline.report.plots.style import house  # noqa: PLC0415
 
-    paths = [_writable(directory / f"{stem}.{kind}") for kind in ("png", "svg")]
+    paths = [directory / f"{stem}.{kind}" for kind in ("png", "svg")]
     with house(), without_gaps():
         for path in paths:
             # Without a date, so that the same run writes the same file.
             metadata = {"Date": None} if path.suffix == ".svg" else {}
-            figure.savefig(path, metadata=metadata)
+            with _replacing(path) as draft:
+                figure.savefig(draft, metadata=metadata)
     return paths
 
 
@@ -302,13 +306,21 @@ def _with_rows(record: Any, directory: Path, stem: str) -> list[Path]:
     return [*picture, write_rows(directory / f"{stem}.csv", record.rows())]
 
 
-def _writable(path: Path) -> Path:
+def _write_text(path: Path, text: str) -> Path:
+    with _replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+    return path
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """`replacing`, in directories that are made for it; raises UsageError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        with replacing(path) as draft:
+            yield draft
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
-    return path
 
 
 def _curve_rows(system: "RoutingSystem", known: "Mapping[str, Known]") -> Iterable[Row]:

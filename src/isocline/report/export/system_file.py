@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any
 
 from isocline.model.fleet import RoutingSystem, Work
@@ -10,10 +9,9 @@ from isocline.model.systemfile.document import text_of
 from isocline.model.traffic import ExponentialSizes, PoissonArrivals
 
 
-def write_system(system: RoutingSystem, path: Path) -> Path:
-    """Write a system with Poisson arrivals to a file."""
-    path.write_text(text_of(system_entries(system)), encoding="utf-8")
-    return path
+def system_text(system: RoutingSystem) -> str:
+    """The text of a system file with this system, whose arrivals are Poisson."""
+    return text_of(system_entries(system))
 
 
 def system_entries(system: RoutingSystem) -> dict[str, Any]:
