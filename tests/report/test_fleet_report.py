@@ -99,6 +99,17 @@ def test_a_fleet_without_a_frontier_is_written_without_a_picture(tmp_path: Path)
     assert not any(path.suffix == ".png" for path in write_fleet(bare, tmp_path))
 
 
+def test_a_type_of_machine_has_one_colour_in_all_pictures_of_a_file() -> None:
+    fleet = fleet_results.fluid()
+    swapped = [point._replace(counts=(1, 90)) for point in fleet.frontier]
+    colors = []
+    for frontier in (fleet.frontier, tuple(swapped)):  # another type costs most in each
+        bars = replace(fleet, frontier=frontier).plot().axes[1].containers
+        colors.append({it.get_label(): it[0].get_facecolor() for it in bars})
+    assert colors[0].keys() == {"big", "small"}
+    assert colors[0] == colors[1]
+
+
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(SEEDS)
 def test_a_system_file_reads_back_as_the_system(seed: int) -> None:

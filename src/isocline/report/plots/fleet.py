@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_TYPES = 7  # that bars tell apart; others are one
+_HATCHES = ("", "///")  # of types beyond the palette
 
 
 @house()
@@ -94,19 +95,22 @@ def _types(axes: "Axes", fleet: CheapestFleet) -> None:
     each = np.array([point.counts for point in fleet.frontier]) * prices
     order = [k for k in np.argsort(-each.sum(axis=0), kind="stable") if each[:, k].any()]
     shown, rest = order[:_MOST_TYPES], order[_MOST_TYPES:]
-    rows = [(fleet.problem.types[k].name, each[:, k]) for k in shown]
+    types, colors = fleet.problem.types, len(theme().palette)
+    # The same look in each picture of a file with these types, as long as looks suffice.
+    by_place = not rest and len(types) <= colors * len(_HATCHES)
+    rows = [(k if by_place else i, types[k].name, each[:, k]) for i, k in enumerate(shown)]
     if rest:
-        rows.append((f"{len(rest)} other types", each[:, rest].sum(axis=1)))
+        rows.append((len(shown), f"{len(rest)} other types", each[:, rest].sum(axis=1)))
     bottom = np.zeros(each.shape[0])
-    hatches = ("", "///")
-    for i, ((name, cost), look) in enumerate(zip(rows, looks(len(rows)), strict=True)):
+    every = looks(max(at for at, _, _ in rows) + 1)
+    for at, name, cost in rows:
         axes.bar(
             np.arange(cost.size),
             cost,
             0.7,
             bottom,
-            color=look["color"],
-            hatch=hatches[min(i // len(theme().palette), 1)],
+            color=every[at]["color"],
+            hatch=_HATCHES[at // colors],
             label=name,
         )
         bottom += cost
