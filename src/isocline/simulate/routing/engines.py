@@ -244,10 +244,23 @@ class ChainEngine(Engine):
         ticks = np.diff(blocks.counts[:, counters.EVENTS], prepend=0).astype(np.float64)
         return ticks, blocks.counts[:, counters.AREA].astype(np.float64)
 
+    def advance_blocks(self, blocks: Blocks, last: int) -> None:
+        self._finish(lambda: self._run(blocks, last))
+
     def _kernel(self, until: float) -> int:
-        ticks = round(until * self.system.speed)
+        return self._run(unread(until), 1)
+
+    def _run(self, blocks: Blocks, last: int) -> int:
         return run_chain(
-            self.choose, self.view, self.system, self.streams, self.count, self.gauge, ticks
+            self.choose,
+            self.view,
+            self.system,
+            self.streams,
+            self.count,
+            self.gauge,
+            blocks,
+            np.rint(blocks.end * self.system.speed).astype(np.int64),
+            last,
         )
 
 

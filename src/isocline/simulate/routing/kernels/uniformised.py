@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import int64, uint32, uint64
 
-from isocline.compilation.compiled import kernel
+from isocline.compilation.compiled import inlined, kernel
 from isocline.policies.routing.contract import View
 from isocline.randomness.draws import step, unit
 from isocline.simulate.common.kernels.alias_tables import BITS, column_of
@@ -33,11 +33,12 @@ from isocline.simulate.common.kernels.counters import (
     System,
 )
 from isocline.simulate.routing.kernels import candidates
+from isocline.simulate.routing.kernels.blocks import Blocks, read_compiled
 from isocline.simulate.routing.kernels.lookahead import AHEAD, fetch
 
 
-@kernel
-def run_chain(
+@inlined
+def _run_until(
     choose: Any, view: View, system: System, streams: Streams, count: Any, gauge: Any, ticks: int
 ) -> int:
     """Run until count[EVENTS] is `ticks`; returns the reason to stop. AREA sums jobs over ticks.
@@ -116,3 +117,44 @@ def run_chain(
     gauge[RATE] = rate
     gauge[RATE_SECONDS] += rate_sum
     return status
+
+
+@kernel
+def run_chain(
+    choose: Any,
+    view: View,
+    system: System,
+    streams: Streams,
+    count: Any,
+    gauge: Any,
+    blocks: Blocks,
+    ticks: Any,
+    last: int,
+) -> int:
+    """Run until `last` blocks have ended; returns the reason to stop. AREA sums jobs over ticks.
+
+    Args:
+        choose: The policy's function, of type `CHOOSE`.
+        view: The kernel writes `workload`; the policy, `memory`.
+        system: `numbers` and `upcoming` are scratch; the rest is read-only.
+        streams: `events` and `policy` are advanced by the draws.
+        count: (COUNTERS,) int64, written: JOBS, AREA, ARRIVALS, COMPLETIONS, EVENTS and FETCHED.
+        gauge: (GAUGES,) float64, written: RATE and RATE_SECONDS, a sum over ticks. The clock is
+            that of the ticks.
+        blocks: All but `end` is written, unless nothing is to be noted: then only `done`.
+        ticks: (n,) int64, events from the start of the run to the end of each block; read-only.
+        last: How many blocks have ended when the kernel is done.
+
+    Returns:
+        DONE, TABLE_FULL or NOT_A_CANDIDATE of `counters`.
+    """
+    while blocks.done[0] < last:
+        end = ticks[blocks.done[0]]
+        status = _run_until(choose, view, system, streams, count, gauge, end)
+        if status != DONE:
+            return status  # type: ignore[no-any-return]
+        if blocks.counts.size:
+            read_compiled(blocks, count, gauge, view.workload)
+        else:
+            blocks.done[0] += 1
+    return DONE
