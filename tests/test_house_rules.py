@@ -74,6 +74,7 @@ OPEN = {
     "isocline.model.systemfile.schema.TraceEntry",
     "isocline.simulate.routing.abandonment_engine.AbandonmentEngine",
     "isocline.simulate.routing.engines.JobEngine",
+    "isocline.simulate.routing.engines.ListEngine",
     "isocline.simulate.routing.engines.ShareEngine",
     "isocline.simulate.routing.engines.TrackEngine",
     "isocline.theory.routing.inclusion._Integration",

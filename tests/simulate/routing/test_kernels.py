@@ -18,7 +18,13 @@ from isocline.simulate.common.kernels import counters, latency_histogram
 from isocline.simulate.common.kernels.alias_tables import Alias, alias, column_of
 from isocline.simulate.common.kernels.tournament import leader, schedule, tournament
 from isocline.simulate.common.replication import Run
-from isocline.simulate.routing.engines import ChainEngine, Engine, ShareEngine
+from isocline.simulate.routing.engines import (
+    FIRST_WORKLOADS,
+    ChainEngine,
+    Engine,
+    ShareEngine,
+    TrackEngine,
+)
 from isocline.simulate.routing.kernels import candidates, lookahead
 from isocline.simulate.routing.kernels import job_arena as arenas
 from isocline.simulate.routing.kernels.blocks import measured
@@ -232,20 +238,21 @@ def test_the_jump_kernel_equals_a_plain_loop_draw_for_draw() -> None:
     assert engine.count[counters.ARRIVALS] == arrivals
 
 
-def test_the_jump_kernel_notes_blocks_as_the_interpreter_would() -> None:
+@pytest.mark.parametrize("kind", [ChainEngine, TrackEngine, ShareEngine])
+def test_kernels_note_blocks_as_the_interpreter_would(kind: type[Engine]) -> None:
     run = Run(
         prepare(fleet([HyperbolicCurve(40.0, 60.0)] * 2, [0.95 * 80.0])),
         parse("power_of_d:d=2"),
         RunSettings(400.0, warmup=100.0, percentiles=False),
     )
-    inside, outside = ChainEngine(run), ChainEngine(run)
+    inside, outside = kind(run), kind(run)
     noted, expected = (measured(run.settings.ends, 2, True) for _ in range(2))
     for last in (1, 7, noted.end.size):
         inside.advance_blocks(noted, last)
         Engine.advance_blocks(outside, expected, last)
         for one, other in zip(noted, expected, strict=True):
             np.testing.assert_array_equal(one, other)
-    assert inside.size > 64  # tables grew within a block
+    assert inside.size > FIRST_WORKLOADS  # tables grew within a block
 
 
 @pytest.mark.parametrize(

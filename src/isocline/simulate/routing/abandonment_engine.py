@@ -4,7 +4,7 @@ import numpy as np
 
 from isocline.simulate.common.kernels import counters
 from isocline.simulate.common.random_streams import PATIENCE, random_stream
-from isocline.simulate.routing.engines import Change, ShareEngine
+from isocline.simulate.routing.engines import Change, ListEngine
 from isocline.simulate.routing.failure import BackendFailure
 from isocline.simulate.routing.kernels.abandonment import (
     LEFT,
@@ -17,7 +17,7 @@ from isocline.simulate.routing.kernels.prefix_caching import Caches, Prompts
 from isocline.simulate.routing.kernels.processor_sharing import Arriving, reschedule
 
 
-class AbandonmentEngine(ShareEngine):
+class AbandonmentEngine(ListEngine):
     """Any arrivals, sizes and patience, given as lists."""
 
     prompts: Prompts | None = None

@@ -34,7 +34,6 @@ from isocline.simulate.routing.kernels.processor_sharing import (
     bring_up,
     reschedule,
     share,
-    share_of,
     sift_up,
 )
 from isocline.simulate.routing.kernels.tracked_chain import track
@@ -354,10 +353,8 @@ class TrackEngine(JobEngine):
         )
 
 
-class ShareEngine(JobEngine):
-    """Engine of any arrivals and sizes, as a list that is drawn in advance."""
-
-    memory: Memory | None = None
+class ListEngine(JobEngine):
+    """Base of engines of any arrivals and sizes, as a list that is drawn in advance."""
 
     def __init__(self, run: RoutingRun, arriving: Arriving | None = None):
         """Prepare a run; `arriving` are its jobs, by default those of its system or trace."""
@@ -379,7 +376,7 @@ class ShareEngine(JobEngine):
     def _fill(self) -> None:
         super()._fill()
         backends = self.start.size
-        self.clocks = Clocks(np.zeros(backends), np.zeros(backends))
+        self.clocks = Clocks(*(np.zeros(backends) for _ in range(3)))
         self.race = tournament(backends)
         for backend in np.flatnonzero(self.start).tolist():
             first = self.jobs.start[backend]
@@ -390,12 +387,26 @@ class ShareEngine(JobEngine):
             reschedule(self.view, self.system, self.jobs, self.clocks, self.race, backend)
 
     def _set_rates(self, backend: int) -> None:
-        share = share_of(self.view, self.system, backend)
-        bring_up(self.clocks, backend, share, self.gauge[counters.CLOCK])
+        bring_up(self.clocks, backend, self.gauge[counters.CLOCK])
         super()._set_rates(backend)
         reschedule(self.view, self.system, self.jobs, self.clocks, self.race, backend)
 
+
+class ShareEngine(ListEngine):
+    """Engine of jobs that stay until they are done, and are sent on at once."""
+
+    memory: Memory | None = None
+
+    def advance_blocks(self, blocks: Blocks, last: int) -> None:
+        if self.upcoming:  # as `TrackEngine`
+            super().advance_blocks(blocks, last)
+        else:
+            self._finish(lambda: self._share(blocks, last))
+
     def _kernel(self, until: float) -> int:
+        return self._share(unread(until), 1)
+
+    def _share(self, blocks: Blocks, last: int) -> int:
         return share(
             self.choose,
             self.observe,
@@ -410,7 +421,8 @@ class ShareEngine(JobEngine):
             self.count,
             self.gauge,
             self.histogram,
-            until,
+            blocks,
+            last,
             self.policy.needs_latency,
         )
 

@@ -4,13 +4,13 @@ from typing import final
 
 import numpy as np
 
-from isocline.simulate.routing.engines import ShareEngine
+from isocline.simulate.routing.engines import ListEngine
 from isocline.simulate.routing.kernels.held_jobs import held, with_room
 from isocline.simulate.routing.kernels.holding import onlookers, share_held
 
 
 @final
-class HoldEngine(ShareEngine):
+class HoldEngine(ListEngine):
     """Any arrivals and sizes, given as a list, and queues at the frontends."""
 
     def _fill(self) -> None:

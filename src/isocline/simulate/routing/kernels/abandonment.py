@@ -61,7 +61,6 @@ from isocline.simulate.routing.kernels.processor_sharing import (
     enter,
     leave,
     reschedule,
-    share_of,
     sift_down,
     sift_up,
 )
@@ -375,7 +374,7 @@ def withdraw(
 
     Writes `view.workload` and `clocks` of the backend, and its segment of `jobs`; `now` is in s.
     """
-    work = bring_up(clocks, backend, share_of(view, system, backend), now)
+    work = bring_up(clocks, backend, now)
     n = view.workload[backend]
     places = system.places[backend]
     start = jobs.start[backend]

@@ -48,7 +48,6 @@ from isocline.simulate.routing.kernels.processor_sharing import (
     bring_up,
     leave,
     reschedule,
-    share_of,
     sift_up,
 )
 from isocline.simulate.routing.kernels.sojourns import record_sojourn
@@ -278,7 +277,7 @@ def join(
     row = view.row[backend]
     n = view.workload[backend]
     places = system.places[backend]
-    work = bring_up(clocks, backend, share_of(view, system, backend), gauge[CLOCK])
+    work = bring_up(clocks, backend, gauge[CLOCK])
     at = add(jobs, backend, n, places, born, edge)
     if n < places:
         jobs.key[at] = work + size

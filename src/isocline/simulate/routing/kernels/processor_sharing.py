@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numba import uint32
 
-from isocline.compilation.compiled import inlinable, kernel
+from isocline.compilation.compiled import inlinable, inlined, kernel
 from isocline.policies.routing.contract import View
 from isocline.simulate.common.kernels.counters import (
     ARENA_FULL,
@@ -38,6 +39,7 @@ from isocline.simulate.common.kernels.counters import (
 from isocline.simulate.common.kernels.latency_histogram import record
 from isocline.simulate.common.kernels.tournament import Tournament, leader, schedule
 from isocline.simulate.routing.kernels import candidates
+from isocline.simulate.routing.kernels.blocks import Blocks, read_compiled
 from isocline.simulate.routing.kernels.job_arena import Jobs, add, move, place, reserve
 from isocline.simulate.routing.kernels.model_memory import Memory, ask, done_with, show_loads
 
@@ -67,6 +69,8 @@ class Clocks(NamedTuple):
     work: FloatArray
     # (B,) float64, s, when it was brought up to date; ahead of the clock where it stands still.
     at: FloatArray
+    # (B,) float64, mean jobs/s: `share_of` it as of `reschedule`, which follows every change.
+    share: FloatArray
 
 
 @kernel
@@ -113,13 +117,13 @@ def put(jobs: Jobs, at: int, key: float, born: float, edge: int) -> None:
 
 
 @kernel
-def bring_up(clocks: Clocks, backend: int, share: float, now: float) -> float:
-    """Advance a backend's virtual time to `now` at `share` work/s per job; its value.
+def bring_up(clocks: Clocks, backend: int, now: float) -> float:
+    """Advance a backend's virtual time to `now`; its value.
 
-    Writes `clocks` of the backend; `share` must be that since it was last brought up.
+    Writes `clocks.work` and `at` of the backend.
     """
     if now > clocks.at[backend]:
-        clocks.work[backend] += share * (now - clocks.at[backend])
+        clocks.work[backend] += clocks.share[backend] * (now - clocks.at[backend])
         clocks.at[backend] = now
     return clocks.work[backend]  # type: ignore[no-any-return]
 
@@ -151,9 +155,10 @@ def reschedule(
 ) -> None:
     """Set when the backend, whose virtual time is up to date, finishes its next job.
 
-    Writes `race` and, of a backend that is idle, `clocks.work`; reads the rest.
+    Writes `race`, `clocks.share` and, of a backend that is idle, `clocks.work`; reads the rest.
     """
     share = share_of(view, system, backend)
+    clocks.share[backend] = share
     due = np.inf
     if share > 0.0:
         left = jobs.key[jobs.start[backend]] - clocks.work[backend]
@@ -179,7 +184,7 @@ def enter(
 
     Writes `view.workload` and `clocks` of the backend, and its segment of `jobs`.
     """
-    work = bring_up(clocks, backend, share_of(view, system, backend), now)
+    work = bring_up(clocks, backend, now)
     n = view.workload[backend]
     places = system.places[backend]
     at = add(jobs, backend, n, places, born, edge)
@@ -197,7 +202,7 @@ def leave(view: View, system: System, jobs: Jobs, clocks: Clocks, backend: int, 
 
     Writes `view.workload` and `clocks` of the backend, and its segment of `jobs`.
     """
-    work = bring_up(clocks, backend, share_of(view, system, backend), now)
+    work = bring_up(clocks, backend, now)
     n = view.workload[backend]
     places = system.places[backend]
     start = jobs.start[backend]
@@ -213,8 +218,8 @@ def leave(view: View, system: System, jobs: Jobs, clocks: Clocks, backend: int, 
     view.workload[backend] = n - 1
 
 
-@kernel
-def share(
+@inlined
+def _share_until(
     choose: Any,
     observe: Any,
     view: View,
@@ -252,44 +257,45 @@ def share(
             there at the start.
         until: s; inf to run until nothing is left.
         observing: Whether `observe` is called.
-
-    Returns:
-        DONE, TABLE_FULL, ARENA_FULL or NOT_A_CANDIDATE of `counters`.
     """
     first = system.first
     limit = system.rate.shape[1] - 1
-    now = gauge[CLOCK]
+    now, rate = gauge[CLOCK], gauge[RATE]
+    job_seconds, rate_seconds, sojourn = gauge[JOB_SECONDS], gauge[RATE_SECONDS], gauge[SOJOURN]
+    upcoming, total = count[NEXT], count[JOBS]
+    arrivals = completions = timed = events = 0
+    listed = arriving.time.size
+    arrival = arriving.time[upcoming] if upcoming < listed else np.inf
     status = DONE
     while status == DONE:
-        upcoming = count[NEXT]
-        arrival = arriving.time[upcoming] if upcoming < arriving.time.size else np.inf
-        backend = leader(race)
+        backend = uint32(leader(race))
         departure = race.due[backend]
         then = min(arrival, departure, until)
         if then == np.inf:  # nothing is left, and nothing will come
             break
-        gauge[JOB_SECONDS] += count[JOBS] * (then - now)
-        gauge[RATE_SECONDS] += gauge[RATE] * (then - now)
+        job_seconds += total * (then - now)
+        rate_seconds += rate * (then - now)
         now = then
         if now == until:
             break
-        count[EVENTS] += 1
+        events += 1
         if departure <= arrival:
-            born = jobs.born[jobs.start[backend]]
-            edge = done_with(view, memory, jobs.edge[jobs.start[backend]])
-            gauge[RATE] -= system.rate[view.row[backend], view.workload[backend]]
+            head = jobs.start[backend]
+            born = jobs.born[head]
+            edge = done_with(view, memory, jobs.edge[head])
+            rate -= system.rate[uint32(view.row[backend]), uint32(view.workload[backend])]
             leave(view, system, jobs, clocks, backend, now)
-            count[JOBS] -= 1
-            count[COMPLETIONS] += 1
+            total -= 1
+            completions += 1
             if born >= 0.0:
                 record(histogram, now - born)
-                gauge[SOJOURN] += now - born
-                count[TIMED] += 1
+                sojourn += now - born
+                timed += 1
                 if observing:
                     observe(edge, now - born, now, view)
         else:
-            source = arriving.frontend[upcoming]
-            low, high = first[source], first[source + 1]
+            source = uint32(arriving.frontend[upcoming])
+            low, high = first[source], first[uint32(source + 1)]
             show_loads(view, system, memory, upcoming, low, high, clocks.at, now)
             start = candidates.at(system, low, high)
             allowed = system.numbers[start : start + high - low]
@@ -297,19 +303,101 @@ def share(
             if edge < low or edge >= high:
                 status = NOT_A_CANDIDATE
                 break
-            backend = view.backend[edge]
-            gauge[RATE] -= system.rate[view.row[backend], view.workload[backend]]
+            backend = uint32(view.backend[uint32(edge)])
+            rate -= system.rate[uint32(view.row[backend]), uint32(view.workload[backend])]
             edge, still = ask(view, system, memory, upcoming, edge, now)
             enter(view, system, jobs, clocks, backend, arriving.size[upcoming], now, now, edge)
             stand_still(clocks, backend, still)
-            count[NEXT] += 1
-            count[JOBS] += 1
-            count[ARRIVALS] += 1
+            upcoming += 1
+            arrival = arriving.time[upcoming] if upcoming < listed else np.inf
+            total += 1
+            arrivals += 1
             if view.workload[backend] == limit:
                 status = TABLE_FULL
             elif not reserve(jobs, backend, view.workload[backend], system.places[backend]):
                 status = ARENA_FULL
-        gauge[RATE] += system.rate[view.row[backend], view.workload[backend]]
+        rate += system.rate[uint32(view.row[backend]), uint32(view.workload[backend])]
         reschedule(view, system, jobs, clocks, race, backend)
     gauge[CLOCK] = now
+    gauge[RATE] = rate
+    gauge[JOB_SECONDS] = job_seconds
+    gauge[RATE_SECONDS] = rate_seconds
+    gauge[SOJOURN] = sojourn
+    count[NEXT] = upcoming
+    count[JOBS] = total
+    count[ARRIVALS] += arrivals
+    count[COMPLETIONS] += completions
+    count[TIMED] += timed
+    count[EVENTS] += events
     return status
+
+
+@kernel
+def share(
+    choose: Any,
+    observe: Any,
+    view: View,
+    system: System,
+    streams: Streams,
+    jobs: Jobs,
+    clocks: Clocks,
+    race: Tournament,
+    arriving: Arriving,
+    memory: Memory | None,
+    count: Any,
+    gauge: Any,
+    histogram: Any,
+    blocks: Blocks,
+    last: int,
+    observing: bool,
+) -> int:
+    """Run until `last` blocks have ended; returns why it stopped.
+
+    Args:
+        choose: The policy's function, of type `CHOOSE`.
+        observe: Its function of type `OBSERVE`.
+        view: The kernel writes `workload`, and with models `work` and `job`; the policy, `memory`.
+        system: `numbers` is scratch; the rest is read-only.
+        streams: `policy` is advanced by the policy's draws; the others are not used.
+        jobs: The jobs at backends; written.
+        clocks: Virtual times; written.
+        race: When each backend finishes its next job, s; written.
+        arriving: The list of arrivals; read-only.
+        memory: Models at backends, written; None where jobs ask for none.
+        count: (COUNTERS,) int64, written: JOBS, ARRIVALS, COMPLETIONS, EVENTS, TIMED and NEXT.
+        gauge: (GAUGES,) float64, written: CLOCK, RATE, JOB_SECONDS, RATE_SECONDS and SOJOURN.
+        histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
+            there at the start.
+        blocks: The ends of blocks are read, inf to run until nothing is left; all else is written,
+            unless nothing is to be noted: then only `done`.
+        last: How many blocks have ended when the kernel is done.
+        observing: Whether `observe` is called.
+
+    Returns:
+        DONE, TABLE_FULL, ARENA_FULL or NOT_A_CANDIDATE of `counters`.
+    """
+    while blocks.done[0] < last:
+        status = _share_until(
+            choose,
+            observe,
+            view,
+            system,
+            streams,
+            jobs,
+            clocks,
+            race,
+            arriving,
+            memory,
+            count,
+            gauge,
+            histogram,
+            blocks.end[blocks.done[0]],
+            observing,
+        )
+        if status != DONE:
+            return status  # type: ignore[no-any-return]
+        if blocks.counts.size:
+            read_compiled(blocks, count, gauge, view.workload)
+        else:
+            blocks.done[0] += 1
+    return DONE
