@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, final
 
 from isocline.errors import IsoclineError
+from isocline.subprocesses.fork import ForkedProcess
 from isocline.subprocesses.framing import Channel, FramingError
 from isocline.subprocesses.spawn import start
 
@@ -109,7 +110,7 @@ def await_ends(groups: Iterable[ProcessGroup], grace: float) -> None:
         time.sleep(_LOOK)
 
 
-async def end_in_loop(process: "asyncio.subprocess.Process", grace: float) -> None:
+async def end_in_loop(process: "asyncio.subprocess.Process | ForkedProcess", grace: float) -> None:
     """Wait until a process of the event loop has ended; after `grace` s it is killed."""
     import asyncio  # noqa: PLC0415
 

@@ -399,7 +399,7 @@ def test_kernels_are_compiled_once_before_there_are_workers(
         pid = 0
 
         @classmethod
-        async def start(cls, _orders: WorkerSetup) -> "Stub":
+        async def start(cls, _orders: WorkerSetup, _forked: object) -> "Stub":
             happened.append("start")
             return cls()
 

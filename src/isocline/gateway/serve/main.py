@@ -16,6 +16,7 @@ from isocline.gateway.discovery.discovery import Discovery
 from isocline.gateway.metrics.admin_server import AdminServer
 from isocline.gateway.metrics.live_page import Event, LivePage
 from isocline.gateway.serve.addresses import ListenAddress
+from isocline.gateway.serve.compiled_apart import compile_apart
 from isocline.gateway.serve.config import Overrides, Serving
 from isocline.gateway.serve.control_calls import ControlCalls
 from isocline.gateway.serve.discovery_calls import DiscoveryCalls
@@ -34,6 +35,7 @@ from isocline.gateway.serve.lifecycle import (
 from isocline.gateway.serve.log import LOG
 from isocline.gateway.serve.operations import Operations, log_notes, read_at_start
 from isocline.gateway.serve.single_worker import Address, SingleWorker, Workers
+from isocline.gateway.serve.worker_core import has_own_policy, warm
 from isocline.gateway.serve.worker_pool import WorkerPool
 from isocline.model.endpoint import Found
 from isocline.structured_log import event
@@ -59,6 +61,8 @@ def run(path: Path, overrides: Overrides, started: Started, crew: Crew = _crew) 
     file, serving, found = read_at_start(path, overrides)
     log_notes(serving)
     allow_connections()
+    if not has_own_policy(serving):  # its code is kept by no process
+        compile_apart(lambda: warm(serving))
     if not uvloop.run(_Service(file, overrides, serving, found, crew).run(started)):
         raise KeyboardInterrupt
 

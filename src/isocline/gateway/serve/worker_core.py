@@ -17,6 +17,7 @@ from isocline.gateway.serve.controls import Controls, apply
 from isocline.learn import Learner
 from isocline.model.residency import Model, model_of
 from isocline.policies.parse import parse
+from isocline.user_code import is_own
 
 
 def make_core(
@@ -81,6 +82,11 @@ def idle_weights(serving: Serving, core: Core) -> str:
         f"weights ({', '.join(weighted)}) change nothing: policy {serving.policy} looks at no "
         "curve; weighted_least_connections and gmsr do"
     )
+
+
+def has_own_policy(serving: Serving) -> bool:
+    """Whether the policy is a user's."""
+    return is_own(type(parse(serving.policy)))
 
 
 def warm(serving: Serving) -> None:

@@ -1,6 +1,7 @@
 """Parent-side handle to a worker process."""
 
 import asyncio
+import socket
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Self, final
@@ -10,6 +11,7 @@ from isocline.gateway.serve.config import Serving
 from isocline.gateway.serve.controls import Controls
 from isocline.gateway.serve.learned_curves import LearnedCurves
 from isocline.gateway.serve.rpc import RpcClient
+from isocline.subprocesses.fork import ForkedProcess
 from isocline.subprocesses.spawn import start_in_loop
 from isocline.subprocesses.supervise import end_in_loop
 
@@ -45,20 +47,26 @@ class WorkerSetup:
 class WorkerHandle:
     """Handle to a worker process: calls it, waits for its end, or kills it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, client: RpcClient) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process | ForkedProcess, client: RpcClient
+    ) -> None:
         self._process = process
         self._client = client
 
     @classmethod
-    async def start(cls, setup: WorkerSetup) -> Self:
-        """Start a process, and wait until it serves.
+    async def start(
+        cls, setup: WorkerSetup, forked: tuple[ForkedProcess, socket.socket] | None = None
+    ) -> Self:
+        """Start a process, or take one that was forked, and wait until it serves.
 
         Raises:
             UsageError: The worker reported an error.
             GoneError: The process has ended.
             TimeoutError: The start takes too long; the process is killed.
         """
-        process, end = await start_in_loop(_WORKER, descriptors=[setup.counts, setup.buckets])
+        process, end = forked or await start_in_loop(
+            _WORKER, descriptors=[setup.counts, setup.buckets]
+        )
         handle = cls(process, await RpcClient.connect(end))
         try:
             await handle._client.call("start", setup, _START)

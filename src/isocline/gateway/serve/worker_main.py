@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 from typing import Any, final
 
 import uvloop
@@ -77,20 +78,25 @@ class _Served:
         await self._worker.start(reuse_port=True)
 
 
-async def _main() -> None:
+async def _serve(end: socket.socket) -> None:
     served = _Served()
     loop = asyncio.get_running_loop()
     # A terminal sends Ctrl-C and hang-up to all processes; workers leave them to the parent.
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     loop.add_signal_handler(signal.SIGTERM, served.terminated)
-    answering = loop.create_task(answer_all(connection(), served.answer))
+    answering = loop.create_task(answer_all(end, served.answer))
     answering.add_done_callback(lambda _: served.orphaned())
     await served.over.wait()
     answering.cancel()
     await asyncio.gather(answering, return_exceptions=True)
 
 
+def serve(end: socket.socket) -> None:
+    """Serve until the parent, at the other end of a connection, ends the process or itself."""
+    uvloop.run(_serve(end))
+
+
 def main() -> None:
-    """Serve until the parent ends the process or ends itself."""
-    uvloop.run(_main())
+    """Serve in a process of `spawn`."""
+    serve(connection())

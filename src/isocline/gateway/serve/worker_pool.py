@@ -6,6 +6,7 @@ the restart doubles each time, until one lives long.
 """
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -22,9 +23,11 @@ from isocline.gateway.serve.rpc import GoneError
 from isocline.gateway.serve.single_worker import Address
 from isocline.gateway.serve.worker_core import warm
 from isocline.gateway.serve.worker_handle import WorkerHandle, WorkerSetup
+from isocline.gateway.serve.worker_main import serve
 from isocline.gateway.shared_buckets import SharedBuckets
 from isocline.gateway.shared_counts import SharedCounts
 from isocline.structured_log import event
+from isocline.subprocesses.fork import ForkedProcess, can_fork, fork_connected
 from isocline.subprocesses.supervise import Backoff, ending
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0  # s before a dead worker is restarted
@@ -70,9 +73,11 @@ class WorkerPool:
         self._past: list[Snapshot] = []  # merged reports of processes that have ended: one at most
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._forked = self._fork() if can_fork() else []
 
     async def start(self) -> Sequence[Address]:
-        await self._compile(self._serving)
+        if not self._forked:
+            await self._compile(self._serving)
         outcomes = await asyncio.gather(
             *(self._launch(slot) for slot in self._slots), return_exceptions=True
         )
@@ -115,6 +120,14 @@ class WorkerPool:
         await asyncio.gather(*(self._stop(slot, grace) for slot in self._slots))
         self._reserved.close()
 
+    def _fork(self) -> list[tuple[ForkedProcess, socket.socket]]:
+        """Fork the first workers, with all that they call loaded; each shares it with the others.
+
+        Later ones, in place of the dead, are started anew: this process has threads by then.
+        """
+        warm(self._serving)
+        return fork_connected(len(self._slots), serve, self._reserved.close)
+
     async def _compile(self, serving: Serving) -> None:
         """Compile kernels once, in the parent and with a notice; workers load them from disk."""
         await asyncio.to_thread(warm, serving)
@@ -148,7 +161,8 @@ class WorkerPool:
         ports = self._with_ports(serving)
         handles = self._counts.handle, self._buckets.handle
         setup = WorkerSetup(slot.number, ports, slot.known, *handles)
-        slot.handle = await WorkerHandle.start(setup)
+        forked = self._forked.pop() if self._forked else None
+        slot.handle = await WorkerHandle.start(setup, forked)
         if serving is not self._serving:  # reloaded in the meantime
             await slot.handle.reload(self._with_ports(self._serving))
         fields = event("worker.started", worker=slot.number, pid=slot.handle.pid)
