@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from time import monotonic, time
 from typing import final
 
+from isocline.compilation.compiler_pages import release_compiler
 from isocline.errors import IsoclineError
 from isocline.gateway.access_log import AccessLog, Observer
 from isocline.gateway.cache_events import CacheEventReader
@@ -138,6 +139,7 @@ class Worker:
         # Objects made so far stay alive: full collections need not visit them.
         gc.collect()
         gc.freeze()
+        release_compiler()
 
     async def reload(self, serving: Serving, forgotten: Collection[str] = ()) -> None:
         """Apply new settings; requests in flight finish under the previous ones.
@@ -150,6 +152,7 @@ class Worker:
         async with self._reloading:
             await asyncio.to_thread(warm, serving)
             await self._reload(serving, forgotten)
+            release_compiler()
 
     async def control(self, controls: Controls) -> None:
         """Apply controls of backends.

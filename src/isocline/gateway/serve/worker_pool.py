@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import final
 
+from isocline.compilation.compiler_pages import release_compiler
 from isocline.errors import IsoclineError
 from isocline.gateway.metrics import Snapshot, merged
 from isocline.gateway.serve.config import Serving
@@ -126,11 +127,13 @@ class WorkerPool:
         Later ones, in place of the dead, are started anew: this process has threads by then.
         """
         warm(self._serving)
+        release_compiler()
         return fork_connected(len(self._slots), serve, self._reserved.close)
 
     async def _compile(self, serving: Serving) -> None:
         """Compile kernels once, in the parent and with a notice; workers load them from disk."""
         await asyncio.to_thread(warm, serving)
+        release_compiler()
 
     async def _tell_all(
         self, what: str, failed: str, call: Callable[[WorkerHandle], Awaitable[None]]
