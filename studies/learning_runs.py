@@ -16,7 +16,7 @@ from isocline.policies.routing.contract import RoutingPolicy
 from isocline.report.reproduce.fits import FloatArray
 from isocline.report.reproduce.systems import mixed_fleet
 from isocline.simulate.common.estimate import Estimate
-from isocline.simulate.common.executor import OrderedExecutor
+from isocline.simulate.common.executor import OrderedExecutor, Simulator
 from isocline.simulate.common.replication import Run
 from isocline.simulate.common.run_settings import BATCH, BATCHES
 from isocline.simulate.common.statistics.intervals import interval
@@ -110,9 +110,8 @@ def _replicated(
 ) -> list[list[Replication]]:
     """Replications of each policy, with the same arrivals."""
     runs = [Run(prepared, policy, settings) for policy in policies]
-    for run in runs:
-        rehearse(run)
-    work = OrderedExecutor(runs, replicate)
+    work = OrderedExecutor(runs, Simulator(replicate, rehearse))
+    work.rehearse()
     work.extend(replications)
     return work.kept
 

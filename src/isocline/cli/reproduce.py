@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from isocline.cli import _options, _output
+from isocline.cli import _engines, _options, _output
 
 if TYPE_CHECKING:
     from isocline.model.traffic import Trace
@@ -49,6 +49,7 @@ def figure_options(out: str) -> Callable[[F], F]:
                 needs="NAME",
             ),
             partial(_options.seed_option, needs="NAME"),
+            _engines.engine_options(_options.OTHERS, needs="NAME"),
             _options.json_option,
         ]
         for option in reversed(options):

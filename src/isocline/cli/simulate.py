@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isocline.cli import _changes, _options, _output, _traces, _what_if
+from isocline.cli import _changes, _engines, _options, _output, _traces, _what_if
 from isocline.cli._comparisons import change_document, document, infeasible, proof, report
 from isocline.cli._comparisons import written as written_files
 from isocline.cli._group import NEGATIVE
@@ -169,6 +169,7 @@ _ALONE = ("--layers", "--learn", "--delay", _SLOTTED)
     metavar="N",
     help="Results do not depend on their number.  [default: one per core]",
 )
+@_engines.engine_options("Engine", excludes=("--threads",))
 @_MODEL(
     "--clock",
     type=click.Choice(["continuous", "slotted"]),

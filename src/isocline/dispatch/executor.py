@@ -15,6 +15,8 @@ from typing import Any, TypeVar, final
 
 from isocline.dispatch.errors import EngineClosedError
 from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.inputs import Broadcast
+from isocline.dispatch.submission.carried_modules import Carried
 from isocline.dispatch.submission.payload import name_of
 from isocline.dispatch.submission.task_factory import Submission
 
@@ -27,20 +29,27 @@ class Executor(concurrent.futures.Executor):
 
     Unlike those of the standard library, its futures can be cancelled while their calls run, which
     stops these, and it does not own what runs them: `shutdown` leaves the scheduler open.
+    `isocline.simulate` runs its replications on one within `replications_on`.
     """
 
     def __init__(
         self,
         submit: Callable[[Submission], TaskFuture[Any]],
         cancel_waiting: Callable[[Sequence[TaskFuture[Any]]], None],
+        broadcast: Callable[[Any], Broadcast[Any]],
+        window: Callable[[], int],
     ) -> None:
         """Initialise; made by `Scheduler.executor` and `Job.executor`.
 
         Args:
             submit: Submits a task.
             cancel_waiting: Cancels those of these tasks that have never started.
+            broadcast: As `Scheduler.broadcast`.
+            window: As `Submitter.window`.
         """
         self._submit = submit
+        self._broadcast = broadcast
+        self._window = window
         self._cancel_waiting = cancel_waiting
         self._shut = False
         self._lock = Lock()  # guards `_shut`, and additions to:
@@ -63,6 +72,22 @@ class Executor(concurrent.futures.Executor):
             self._pending.add(future)
         future.when_done(self._pending.discard)
         return future
+
+    @property
+    def window(self) -> int:
+        """Number of calls that keeps all nodes busy."""
+        return self._window()
+
+    def share(self, value: T) -> Broadcast[T]:
+        """Make a handle to an object that many calls get as an argument, as `Scheduler.broadcast`.
+
+        Modules of the user's own go with it, so that nodes need none of their files.
+
+        Raises:
+            UsageError: It cannot be pickled.
+        """
+        handle: Broadcast[Any] = self._broadcast(Carried(value))
+        return handle
 
     def map(
         self,

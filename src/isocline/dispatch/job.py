@@ -5,6 +5,7 @@ from typing import Any, TypeVar, final
 
 from isocline.dispatch.executor import Executor
 from isocline.dispatch.futures import TaskFuture
+from isocline.dispatch.inputs import Broadcast
 from isocline.dispatch.submission.submitter import Submitter
 from isocline.dispatch.submission.task_factory import Submission
 
@@ -27,6 +28,7 @@ class Job(Submitter):
         submit: Callable[[Submission], TaskFuture[Any]],
         window: Callable[[], int],
         cancel_waiting: Callable[[Sequence[TaskFuture[Any]]], None],
+        broadcast: Callable[[Any], Broadcast[Any]],
     ) -> None:
         """Initialise; `submit` submits a task of the job, the rest is the scheduler's."""
         self.name = name
@@ -34,13 +36,14 @@ class Job(Submitter):
         self._submit = submit
         self._window = window
         self._cancel_waiting = cancel_waiting
+        self._broadcast = broadcast
 
     def _put(self, submission: Submission) -> TaskFuture[Any]:
         return self._submit(submission)
 
     def executor(self) -> Executor:
         """Make an executor as of `concurrent.futures`, whose calls are tasks of this job."""
-        return Executor(self._submit, self._cancel_waiting)
+        return Executor(self._submit, self._cancel_waiting, self._broadcast, self._window)
 
     @property
     def window(self) -> int:

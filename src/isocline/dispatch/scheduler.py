@@ -215,6 +215,7 @@ class Scheduler(Submitter):
             lambda submission: self._submit(submission, number, name),
             lambda: self.window,
             self._cancel_waiting,
+            self.broadcast,
         )
 
     def share(self, address: str = "127.0.0.1:0", *, key: str | bytes) -> str:
@@ -274,7 +275,7 @@ class Scheduler(Submitter):
     def executor(self) -> Executor:
         """Make an executor as of `concurrent.futures`, whose calls run at any node."""
         self._require_own()
-        return Executor(lambda submission: self._submit(submission, 0, ""), self._cancel_waiting)
+        return Executor(self._put, self._cancel_waiting, self.broadcast, lambda: self.window)
 
     @property
     def window(self) -> int:

@@ -66,6 +66,9 @@ class Custom(RoutingPolicy):
     function: Any  # a numba CFunc: kernels call it by address
     python: Callable[..., Any]  # as the user wrote it
 
+    def __reduce__(self) -> Any:
+        return custom, (self.label, self.python)  # another process compiles it for itself
+
     @property
     def name(self) -> str:  # type: ignore[override]  # of one policy here, not of a class
         return self.label

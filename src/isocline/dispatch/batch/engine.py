@@ -30,26 +30,35 @@ def cluster(batch: Batch, engine: str, address: str | None) -> Engine:
     if isinstance(batch.nodes, dict):
         roots = {host: root.absolute() for host, root in batch.nodes.items()}
         batch = replace(batch, loader=HostDirectories(roots, batch.loader))
-    if engine == "ray":
-        return _ray(batch, address)
-    from isocline.dispatch.engines.dask import DaskEngine  # noqa: PLC0415 - if it is wanted
-
-    if address is not None:
-        _require_answer(engine, address)
-    return DaskEngine(address, loader=batch.loader, racks=batch.racks)
-
-
-def _ray(batch: Batch, address: str | None) -> Engine:
-    if batch.racks:
+    if engine == "ray" and batch.racks:
         raise UsageError(
             "racks: Ray knows the racks of its nodes; start each node with its rack, as: ray start "
             "--labels rack=r1, and leave racks out here"
         )
-    from isocline.dispatch.engines.ray import RayEngine  # noqa: PLC0415
+    if engine == "ray":
+        resources = sorted(batch.resources or ())
+        return cluster_engine(engine, address, loader=batch.loader, resources=resources)
+    return cluster_engine(engine, address, loader=batch.loader, racks=batch.racks)
 
-    if address is not None and address not in _WORDS:
-        _require_answer("ray", address)
-    return RayEngine(address, loader=batch.loader, resources=sorted(batch.resources or ()))
+
+def cluster_engine(engine: str, address: str | None, **options: Any) -> Engine:
+    """Ray or Dask engine with these options, on a cluster that answers.
+
+    Raises:
+        UsageError: Nothing answers at the address.
+        MissingExtraError: The engine's library is not installed.
+    """
+    if engine == "ray":
+        from isocline.dispatch.engines.ray import RayEngine  # noqa: PLC0415 - if it is wanted
+
+        if address is not None and address not in _WORDS:
+            _require_answer(engine, address)
+        return RayEngine(address, **options)
+    from isocline.dispatch.engines.dask import DaskEngine  # noqa: PLC0415
+
+    if address is not None:
+        _require_answer(engine, address)
+    return DaskEngine(address, **options)
 
 
 def _require_answer(engine: str, address: str) -> None:

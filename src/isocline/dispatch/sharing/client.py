@@ -137,7 +137,7 @@ class SharedJob(Submitter):
 
     def executor(self) -> Executor:
         """Make an executor as of `concurrent.futures`, whose calls are tasks of this job."""
-        return Executor(self._put, self._cancel_waiting)
+        return Executor(self._put, self._cancel_waiting, self.broadcast, lambda: self.window)
 
     @property
     def window(self) -> int:

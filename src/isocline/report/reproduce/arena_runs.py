@@ -23,11 +23,11 @@ from isocline.report.reproduce.systems import (
     mixed_fleet,
     regions,
 )
-from isocline.simulate.common.executor import OrderedExecutor
+from isocline.simulate.common.executor import OrderedExecutor, Simulator
 from isocline.simulate.common.measured import Measured
 from isocline.simulate.routing.engines import RoutingRun
 from isocline.simulate.routing.options import Length, Model, Options, Traffic, experiment_of
-from isocline.simulate.routing.replicate import Replication, replicate
+from isocline.simulate.routing.replicate import Replication, rehearse, replicate
 from isocline.simulate.routing.scenario import scenario
 
 FLEETS = (mixed_fleet, fleet_a, fleet_c, regions, like_fleet)
@@ -224,7 +224,8 @@ def _latencies(
     # Listed jobs, with their sizes, are the same for all policies.
     settings = replace(experiment.settings, listed=True)
     runs = [replace(run, settings=settings) for run in experiment.runs]
-    work: OrderedExecutor[RoutingRun, Replication] = OrderedExecutor(runs, replicate)
+    simulator = Simulator(replicate, rehearse)
+    work: OrderedExecutor[RoutingRun, Replication] = OrderedExecutor(runs, simulator)
     work.extend(effort.replications)
     parts = [Measured(reps, settings.ends, settings.discarded_blocks) for reps in work.kept]
     return [part.numbers / part.arrived for part in parts]

@@ -13,7 +13,13 @@ from typing import Any, Generic, Self, TypeVar, final
 from isocline.errors import RunTooShortError, UsageError
 from isocline.policies.parse import label
 from isocline.simulate.common.event_budget import BUDGET, Budget
-from isocline.simulate.common.executor import Numbered, OrderedExecutor, Progress, silent
+from isocline.simulate.common.executor import (
+    Numbered,
+    OrderedExecutor,
+    Progress,
+    Simulator,
+    silent,
+)
 from isocline.simulate.common.results import PolicyComparison
 from isocline.simulate.common.run_settings import SharedSettings
 from isocline.simulate.common.steady_state import more_replications
@@ -80,12 +86,14 @@ class Experiment(ABC, Generic[L, U, R, C]):
     def events(self) -> float:
         """Estimate of the events of one replication of one policy."""
 
+    @staticmethod
     @abstractmethod
-    def rehearse(self, run: U) -> None:
+    def rehearse(run: U) -> None:
         """Compile everything that a replication calls."""
 
+    @staticmethod
     @abstractmethod
-    def replicate(self, run: U, stop: Event) -> R | None:
+    def replicate(run: U, stop: Event) -> R | None:
         """Simulate one replication; None if `stop` was set meanwhile."""
 
     @abstractmethod
@@ -138,9 +146,9 @@ def _begun(tried: Experiment[Any, U, R, Any], effort: Effort) -> OrderedExecutor
         tried.length_is_given,
     )
     limit.allow(effort.replications)
-    for run in runs:
-        tried.rehearse(run)
-    work = OrderedExecutor(runs, tried.replicate, effort.threads, effort.progress, limit.allow)
+    simulator = Simulator(tried.replicate, tried.rehearse)
+    work = OrderedExecutor(runs, simulator, effort.threads, effort.progress, limit.allow)
+    work.rehearse()
     work.extend(effort.replications)
     return work
 

@@ -51,10 +51,12 @@ class RoutingExperiment(Experiment[RunSettings, RoutingRun, Replication, Compari
     def events(self) -> float:
         return events_of(self.prepared, self.settings)
 
-    def rehearse(self, run: RoutingRun) -> None:
+    @staticmethod
+    def rehearse(run: RoutingRun) -> None:
         rehearse(run)
 
-    def replicate(self, run: RoutingRun, stop: Event) -> Replication | None:
+    @staticmethod
+    def replicate(run: RoutingRun, stop: Event) -> Replication | None:
         return replicate(run, stop)
 
     def analyse(self, work: Work) -> Comparison:

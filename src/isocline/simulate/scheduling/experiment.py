@@ -48,10 +48,12 @@ class ClusterExperiment(
         # A tick of the clock at each server for each local service, whether it is busy or not.
         return (cluster.arrival_rate + cluster.size * cluster.rates.local) * horizon
 
-    def rehearse(self, run: ClusterRun) -> None:
+    @staticmethod
+    def rehearse(run: ClusterRun) -> None:
         rehearse(run)
 
-    def replicate(self, run: ClusterRun, stop: Event) -> ClusterReplication | None:
+    @staticmethod
+    def replicate(run: ClusterRun, stop: Event) -> ClusterReplication | None:
         return run_cluster(run, stop)
 
     def analyse(self, work: Work) -> ClusterComparison:
