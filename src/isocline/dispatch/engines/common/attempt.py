@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from types import FrameType
 from typing import NamedTuple, final
 
 from isocline.dispatch.engines.base import Done, Raised
@@ -15,6 +16,8 @@ from isocline.dispatch.user_code_guard import end_fork
 # True until the first attempt in this process, which opens files, fills caches and imports modules.
 # It may take seconds where others take milliseconds, so its time must not count in rates.
 _FIRST = [True]
+# Ends of the names of files whose functions are on the stack during an import and a compilation.
+_WHOLE = "<frozen importlib._bootstrap>", "numba/core/compiler_lock.py"
 
 
 @final
@@ -23,6 +26,22 @@ class Interruption(BaseException):
 
     def __init__(self, timed_out: bool = False) -> None:
         self.timed_out = timed_out
+
+
+def must_end(frame: FrameType | None) -> bool:
+    """Whether a thread imports a module or compiles, which must not be cut off half way.
+
+    What has been imported by then stays, and later tasks of the process find packages without their
+    submodules.
+
+    Args:
+        frame: Innermost frame of the thread.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.endswith(_WHOLE):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Read(NamedTuple):

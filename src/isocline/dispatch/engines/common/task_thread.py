@@ -6,6 +6,7 @@ abandoned and ends after it.
 """
 
 import ctypes
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -14,11 +15,20 @@ from queue import SimpleQueue
 from typing import final
 
 from isocline.dispatch.engines.base import Ending, Stopped, TimedOut
-from isocline.dispatch.engines.common.attempt import Interruption
+from isocline.dispatch.engines.common.attempt import Interruption, must_end
 
 GRACE = 0.2  # s
+WHOLE = 10.0  # s
+_LOOK = 0.01  # s between looks at a thread
 _CANCELLED = 1_000  # most remembered attempts that were cancelled before they began
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+
+
+def await_import(thread: int, over: Callable[[], bool]) -> None:
+    """Wait until a thread no longer imports or compiles, its attempt is over, or for `WHOLE` s."""
+    end = time.monotonic() + WHOLE
+    while must_end(sys._current_frames().get(thread)) and time.monotonic() < end and not over():
+        time.sleep(_LOOK)
 
 
 def interrupt(thread: int) -> None:
@@ -51,6 +61,7 @@ class RunningAttempt:
 
     def interrupt(self, thread: int) -> bool:
         """Interrupt the attempt in its thread; returns whether it then ended in time."""
+        await_import(thread, self._ended.is_set)
         with self._lock:
             if not self._ended.is_set():
                 interrupt(thread)

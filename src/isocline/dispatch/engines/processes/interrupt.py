@@ -14,9 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import final
 
-from isocline.dispatch.engines.common.attempt import Interruption
+from isocline.dispatch.engines.common.attempt import Interruption, must_end
 
 _NONE = -1
 _AGAIN = 0.05  # s between repetitions of the signal
@@ -107,9 +108,8 @@ class Interrupter:
     def disarm(self) -> None:
         """Protect the attempt from being stopped from now on."""
         self._armed = False
-        if self._due < float("inf"):
-            self._alarm.clear()
-            self._due = float("inf")
+        self._alarm.clear()
+        self._due = float("inf")
 
     @contextmanager
     def uninterrupted(self) -> Iterator[None]:
@@ -155,11 +155,14 @@ class Interrupter:
             self._waits = False
         self._check()
 
-    def _check(self, *_: object) -> None:
+    def _check(self, _signal: int = 0, frame: FrameType | None = None) -> None:
         """Raise if there is a reason to stop; as signal handler, or after an early signal."""
         if not self._armed:
             return
         cancelled = self._asked == self.attempt
         if cancelled or (time.monotonic() >= self._due and not self._waits):
+            if must_end(frame):
+                self._alarm.set(time.monotonic() + _AGAIN)
+                return
             self._armed = False
             raise Interruption(not cancelled)

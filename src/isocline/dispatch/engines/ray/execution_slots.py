@@ -7,7 +7,12 @@ from typing import final
 
 from isocline.dispatch.engines.base import Ending, Stopped
 from isocline.dispatch.engines.common.attempt import Interruption
-from isocline.dispatch.engines.common.task_thread import GRACE, TaskThreads, interrupt
+from isocline.dispatch.engines.common.task_thread import (
+    GRACE,
+    TaskThreads,
+    await_import,
+    interrupt,
+)
 
 _LOOK = 0.002  # s between checks for the end of an attempt
 
@@ -65,7 +70,12 @@ class ExecutionSlots:
             if self._running != attempt:
                 self._threads.cancel(attempt)
                 return False
-            interrupt(self._thread)
+            thread = self._thread
+        await_import(thread, lambda: self._running != attempt)
+        with self._lock:
+            if self._running != attempt:
+                return False
+            interrupt(thread)
         end = time.monotonic() + GRACE
         while self._running == attempt and time.monotonic() < end:
             time.sleep(_LOOK)
