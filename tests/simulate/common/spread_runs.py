@@ -30,7 +30,7 @@ def _requests() -> Trace:
     return Trace("made up", times, np.zeros(400), rng.exponential(1.0, 400))
 
 
-def _cluster() -> Cluster:
+def cluster() -> Cluster:
     return Cluster.numbered(4, Rates(local=1.0, remote=0.5), SampledTasks(2, 1.0))
 
 
@@ -45,10 +45,10 @@ KINDS: Mapping[str, Callable[[], Result]] = {
     "routing": routing,
     "routing, a trace": lambda: routing(trace=_requests(), horizon=None, warmup=None),
     "routing, until precise": lambda: routing(precision=0.05),
-    "near-data": lambda: simulate_cluster(_cluster(), ON_CLUSTER, load=0.6, **SHORT),
-    "near-data, a trace": lambda: simulate_cluster(_cluster(), ON_CLUSTER, trace=_jobs()),
+    "near-data": lambda: simulate_cluster(cluster(), ON_CLUSTER, load=0.6, **SHORT),
+    "near-data, a trace": lambda: simulate_cluster(cluster(), ON_CLUSTER, trace=_jobs()),
     "near-data, until precise": lambda: simulate_cluster(
-        _cluster(), ON_CLUSTER, load=0.6, precision=0.03, **SHORT
+        cluster(), ON_CLUSTER, load=0.6, precision=0.03, **SHORT
     ),
 }
 

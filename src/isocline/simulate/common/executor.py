@@ -71,6 +71,11 @@ def replications_on(executor: Executor) -> Iterator[None]:
         _EXECUTOR.reset(token)
 
 
+def executor_in_force() -> Executor | None:
+    """Executor of the innermost `replications_on`; None: replications run on threads here."""
+    return _EXECUTOR.get()
+
+
 def any_number(replications: int) -> None:
     """Accept any number of replications: the default without a limit."""
 

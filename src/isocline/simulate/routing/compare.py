@@ -17,6 +17,7 @@ from isocline.policies.routing.contract import RoutingPolicy
 from isocline.simulate.common.adaptive_runs import Effort, chosen_policies, compare
 from isocline.simulate.common.event_budget import BUDGET
 from isocline.simulate.common.executor import Progress, silent
+from isocline.simulate.common.load_points import at_loads
 from isocline.simulate.common.run_settings import ONE_LOAD, Clock, ascending
 from isocline.simulate.routing import cache_knowledge as cache
 from isocline.simulate.routing.delay import Delay
@@ -202,21 +203,27 @@ def sweep(
 ) -> Sweep:
     """`simulate` at several loads, lowest first; takes its other options.
 
-    A load that no policy can serve is among `Sweep.infeasible`, with its proof.
+    A load that no policy can serve is among `Sweep.infeasible`, with its proof. Ctrl-C ends the
+    sweep with what is done so far.
 
     Raises:
         InfeasibleError: None of the loads can be served; names the lowest. Not of a trace.
     """
-    found: list[Comparison] = []
-    beyond: list[InfeasibleLoad] = []
-    for load in ascending(loads):
+
+    def at(load: float, progress: Progress) -> Comparison | InfeasibleLoad:
         try:
-            found.append(simulate(system, policies, load=load, **options))
+            return simulate(system, policies, load=load, progress=progress, **options)
         except InfeasibleError as error:
-            if not found and not beyond:
-                first = error
-            beyond.append(InfeasibleLoad(load, error))
+            return InfeasibleLoad(load, error)
+
+    def is_interrupted(one: Comparison | InfeasibleLoad) -> bool:
+        return isinstance(one, Comparison) and one.interrupted
+
+    each = at_loads(ascending(loads), at, is_interrupted, options.pop("progress", silent))
+    found = tuple(one for one in each if isinstance(one, Comparison))
+    beyond = tuple(one for one in each if isinstance(one, InfeasibleLoad))
     if not found:
+        first = beyond[0].error
         first.args = (f"load {min(loads):g} is {first}; give loads below 1",)
         raise first
-    return Sweep(tuple(found), tuple(beyond))
+    return Sweep(found, beyond)

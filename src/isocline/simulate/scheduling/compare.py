@@ -19,6 +19,7 @@ from isocline.policies.scheduling.contract import SchedulingPolicy
 from isocline.simulate.common.adaptive_runs import Effort, chosen_policies, compare
 from isocline.simulate.common.event_budget import BUDGET
 from isocline.simulate.common.executor import Progress, silent
+from isocline.simulate.common.load_points import at_loads
 from isocline.simulate.common.run_settings import ONE_LOAD, Clock, ascending, usual_horizon
 from isocline.simulate.common.steady_state import require_arrivals
 from isocline.simulate.scheduling.experiment import ClusterExperiment
@@ -150,6 +151,14 @@ def sweep_cluster(
     loads: Sequence[float],
     **options: Any,
 ) -> ClusterSweep:
-    """`simulate_cluster` at several loads, lowest first; takes its other options."""
-    each = [simulate_cluster(cluster, policies, load=load, **options) for load in ascending(loads)]
+    """`simulate_cluster` at several loads, lowest first; takes its other options.
+
+    Ctrl-C ends the sweep with what is done so far.
+    """
+
+    def at(load: float, progress: Progress) -> ClusterComparison:
+        return simulate_cluster(cluster, policies, load=load, progress=progress, **options)
+
+    progress = options.pop("progress", silent)
+    each = at_loads(ascending(loads), at, lambda one: one.interrupted, progress)
     return ClusterSweep(tuple(each))
