@@ -428,9 +428,10 @@ class ShareEngine(ListEngine):
 
 
 def _listed(run: RoutingRun) -> Arriving:
-    """Jobs of one replication: of a trace, or drawn."""
-    system, trace = run.prepared.system, run.prepared.trace
-    key = run.settings.seed, run.replication, run.settings.horizon
+    """Jobs of one replication, of a trace or drawn; shared by policies, so read-only."""
+    prepared, settings = run.prepared, run.settings
+    system, trace = prepared.system, prepared.trace
+    key = settings.seed, run.replication, settings.horizon
     if trace is None:
-        return arrival_list.sampled(system, *key)
-    return arrival_list.replayed(system, trace, *key)
+        return prepared.jobs.get(key, lambda: arrival_list.sampled(system, *key))
+    return prepared.jobs.get(key, lambda: arrival_list.replayed(system, trace, *key))

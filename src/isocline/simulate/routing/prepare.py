@@ -1,7 +1,7 @@
 """Preparation of a system for the kernels: distinct curves, tables, servers, optimum."""
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, final
 
@@ -17,6 +17,7 @@ from isocline.policies.arrays import memory_of, option_of, parameter_of, table_o
 from isocline.policies.routing.contract import RoutingPolicy, Setting, View
 from isocline.simulate.common.kernels.alias_tables import Alias, alias
 from isocline.simulate.common.kernels.counters import System
+from isocline.simulate.common.latest import Latest
 from isocline.simulate.routing.cache_knowledge import CacheKnowledge
 from isocline.simulate.routing.delay import Delay
 from isocline.simulate.routing.kernels import candidates, lookahead
@@ -24,6 +25,7 @@ from isocline.theory.routing.equilibrium import FluidOptimum, fluid_optimum
 
 if TYPE_CHECKING:
     from isocline.simulate.routing.kernels.prefix_caching import Prompts
+    from isocline.simulate.routing.kernels.processor_sharing import Arriving
 
 FloatArray = npt.NDArray[np.float64]
 Discipline = Literal["ps", "fcfs"]
@@ -51,6 +53,8 @@ class Prepared:
     eviction: Eviction | None = None  # of models at backends; None: they are not simulated
     # (F,) of a fleet that changes: a number that frontends of one name share. None: each its own.
     named: npt.NDArray[np.int32] | None = None
+    # Jobs of the replication that is simulated now: the same for all policies, so drawn once.
+    jobs: "Latest[Arriving]" = field(default_factory=Latest, init=False)
 
     @cached_property
     def setting(self) -> Setting:
