@@ -71,5 +71,6 @@ def test_so_can_a_thread_of_ray_or_dask(folder: Path) -> None:
     until((folder / "slow_of_mine" / "began").exists, lambda: "nothing is imported")
     assert threads.cancel(1)
     other.join()
-    assert threads.perform(2, "n0", None, run) is True
+    answer: object = threads.perform(2, "n0", None, run)
+    assert answer is True
     threads.close()

@@ -1,9 +1,10 @@
 """One value for several threads: made once, and what goes wrong is known to all."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import pickle
 from threading import Barrier
 
 import pytest
+import ThreadPoolExecutor
 
 from isocline.errors import UsageError
 from isocline.simulate.common.latest import Latest
@@ -37,3 +38,10 @@ def test_all_who_wait_are_told_what_went_wrong() -> None:
     for _ in range(2):
         with pytest.raises(UsageError, match="no such jobs"):
             latest.get(1, fail)
+
+
+def test_a_copy_in_another_process_begins_empty() -> None:
+    latest: Latest[int] = Latest()
+    latest.get("a", lambda: 1)
+    copy: Latest[int] = pickle.loads(pickle.dumps(latest))
+    assert copy.get("a", lambda: 2) == 2

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from threading import Lock
-from typing import Generic, TypeVar, final
+from typing import Generic, Self, TypeVar, final
 
 V = TypeVar("V")
 
@@ -16,6 +16,10 @@ class Latest(Generic[V]):
         self._lock = Lock()
         self._key: Hashable = None
         self._value: Future[V] = Future()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        """A copy in another process begins without a value."""
+        return type(self), ()
 
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
         """The value of a key, not None; what `make` raises is raised to all who wait for it."""

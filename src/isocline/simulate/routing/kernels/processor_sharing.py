@@ -395,7 +395,7 @@ def share(
             observing,
         )
         if status != DONE:
-            return status  # type: ignore[no-any-return]
+            return status
         if blocks.counts.size:
             read_compiled(blocks, count, gauge, view.workload)
         else:

@@ -152,7 +152,7 @@ def run_chain(
         end = ticks[blocks.done[0]]
         status = _run_until(choose, view, system, streams, count, gauge, end)
         if status != DONE:
-            return status  # type: ignore[no-any-return]
+            return status
         if blocks.counts.size:
             read_compiled(blocks, count, gauge, view.workload)
         else:
