@@ -1,5 +1,6 @@
 """What goes wrong ends in one line on stderr and the exit status that says of which kind it was."""
 
+import json
 import os
 import subprocess
 import sys
@@ -111,6 +112,36 @@ def test_a_reader_that_goes_away_is_no_error(option: list[str]) -> None:
     done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, check=False)
     os.close(write_end)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("words", [["curves", "n_model.yaml"], ["policies", "--json"], ["--help"]])
+def test_a_full_disk_at_stdout_is_one_line(words: list[str]) -> None:
+    command = [sys.executable, "-m", "isocline", *words]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, cwd=EXAMPLES, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr == "isocline: stdout: No space left on device; make room, and run again\n"
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_without_a_stdout_a_verb_does_its_work(option: list[str]) -> None:
+    command = [sys.executable, "-m", "isocline", "curves", str(EXAMPLES / "n_model.yaml"), *option]
+    closing = "import os, sys; os.close(1); os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", closing, *command], stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_of_few_characters_gets_all_it_can_show() -> None:
+    command = [sys.executable, "-m", "isocline", "plan", str(EXAMPLES / "n_model.yaml")]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for option in ([], ["--json"]):
+        done = subprocess.run([*command, *option], env=environment, capture_output=True, check=True)
+        assert done.stdout.isascii()
+        assert not option or json.loads(done.stdout)["kind"] == "routing"
 
 
 def test_help_lists_every_verb_with_one_line() -> None:

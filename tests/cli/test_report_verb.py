@@ -112,6 +112,18 @@ def test_what_cannot_be_is_said_and_nothing_is_written(
     assert not [*tmp_path.iterdir()]
 
 
+def test_the_file_that_is_read_is_not_written_over(tmp_path: Path) -> None:
+    file = tmp_path / "system.yaml"
+    text = (EXAMPLES / "n_model.yaml").read_text()
+    file.write_text(text)
+    (tmp_path / "link.html").symlink_to(file)
+    for output in (file, tmp_path / "link.html"):
+        done = run(file, "--output", output)
+        assert done.exit_code == 2
+        assert f"--output {output}: this is FILE itself; give another path" in done.stderr
+    assert file.read_text() == text
+
+
 def test_options_of_simulations_do_not_apply_to_a_run(tmp_path: Path) -> None:
     write_record(made_run(), tmp_path / RECORD)
     done = run(tmp_path, "--policy", "gmsr", "-o", tmp_path / "page.html")

@@ -1,5 +1,6 @@
 """`isocline run` on real worker processes: results on stdout, all else on stderr."""
 
+import fcntl
 import json
 import os
 import re
@@ -54,6 +55,29 @@ def test_the_yaml_example_counts_as_wc_does(tmp_path: Path) -> None:
         assert int(str(found.pop(path.name)["result"])) == len(path.read_text().split())
     assert not found
     assert "word_count: done" in result.stdout  # which has room for the table now
+
+
+def test_a_run_that_is_refused_leaves_earlier_results(tmp_path: Path) -> None:
+    file = job(tmp_path, "chunks = ['a', 'b']\ndef run(chunk): return chunk\n")
+    results, journal = tmp_path / "results", tmp_path / "journal"
+    assert run(file, "--journal", journal, "--results", results).exit_code == 0
+    kept = results.read_text()
+    assert sorted(lines(kept)) == ["a", "b"]
+    again = run(file, "--journal", journal, "--results", results)  # without --resume
+    assert again.exit_code == 2
+    assert results.read_text() == kept
+    with results.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        busy = run(file, "--results", results)
+    assert busy.exit_code == 2
+    assert "another run writes to it" in busy.stderr
+    itself = run(file, "--results", file)
+    assert itself.exit_code == 2
+    assert "this is FILE itself" in itself.stderr
+    assert results.read_text() == kept
+    nothing = job(tmp_path, "chunks = []\ndef run(chunk): return chunk\n", "none.py")
+    assert run(nothing, "--results", results).exit_code == 0
+    assert not results.read_text()
 
 
 def test_tasks_run_where_a_source_says_their_data_is(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ Exit status: 0 done; 1 the question has a negative answer; 2 wrong usage or a ba
 by Ctrl-C; 141 the reader of our output went away.
 """
 
+import errno
 import importlib
+import io
 import os
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, final
 
 import click
@@ -50,6 +52,7 @@ MEANT = {
     "figure": "reproduce",
 }
 NEGATIVE, WRONG, STOPPED, UNREAD = 1, 2, 130, 141
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 @final
@@ -79,6 +82,18 @@ class Verbs(click.Group):
         hint = f"did you mean {near!r}? " if near else ""
         raise click.UsageError(f"there is no verb {word!r}; {hint}known: {', '.join(known)}", ctx)
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Parse arguments and call the verb; what stdout does not take is an error in one line."""
+        _prepare_output()
+        try:
+            return super().main(*arguments, **options)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            _discard_output()
+            _say(f"isocline: stdout: {error.strerror}; make room, and run again", "failed")
+            sys.exit(WRONG)
+
     def invoke(self, ctx: click.Context) -> Any:
         with exit_status(ctx, lambda: f"isocline {ctx.invoked_subcommand}"):
             return super().invoke(ctx)
@@ -104,9 +119,24 @@ def exit_status(ctx: click.Context, command: Callable[[], str]) -> Iterator[None
         _say("\nisocline: stopped", "stopped")
         ctx.exit(STOPPED)
     except BrokenPipeError:
-        # What is left in the buffer must not fail again when the interpreter closes it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         ctx.exit(UNREAD)
+
+
+def _prepare_output() -> None:
+    """Have streams for all that is said, which take all characters in some form."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    """Forget what is in stdout's buffer: it must not fail again when the interpreter closes it."""
+    with suppress(io.UnsupportedOperation):  # in tests
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(text: str, name: str) -> None:

@@ -1,10 +1,11 @@
 """Input and output of all verbs: system files in, tables and JSON out."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, TextIO, final
 
 import click
 
@@ -81,8 +82,6 @@ def note_patience(system: "RoutingSystem") -> None:
 
 def show(record: "RenderableType") -> None:
     """Print a table on stdout, as wide as the terminal, or 120 columns into a file or pipe."""
-    import sys
-
     from rich.console import Console
 
     @final
@@ -95,11 +94,25 @@ def show(record: "RenderableType") -> None:
     Plain(width=width, markup=False, highlight=False, emoji=False).print(record)
 
 
+def encodes_all(stream: TextIO) -> bool:
+    """Whether a stream can write any character."""
+    return stream.encoding.lower().replace("-", "") in ("utf8", "utf16", "utf32")
+
+
+def require_another(option: str, output: Path | None, file: Path) -> None:
+    """Refuse to write to the file that is read; raises UsageError."""
+    from isocline.errors import UsageError
+
+    if output is not None and output.exists() and file.exists() and output.samefile(file):
+        raise UsageError(f"{option} {output}: this is FILE itself; give another path")
+
+
 def show_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on stdout; numbers that are not finite become null."""
     from isocline.record import finite
 
-    text = json.dumps(finite(document), indent=2, allow_nan=False, ensure_ascii=False)
+    plain = not encodes_all(sys.stdout)
+    text = json.dumps(finite(document), indent=2, allow_nan=False, ensure_ascii=plain)
     # A lone surrogate, as of a file name that is no UTF-8, becomes JSON's own escape for it.
     click.echo(text.encode("utf-8", "backslashreplace").decode())
 

@@ -83,6 +83,7 @@ def command(
     import isocline.report.plots.theme  # noqa: F401 - says at once what to install for pictures
 
     chosen = shares(load)
+    _output.require_another("--output", output, file)
     _require_writable(output)
     with uncollected():
         from isocline.dispatch.batch.recorded import is_record

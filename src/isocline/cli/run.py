@@ -117,6 +117,8 @@ def command(
     from isocline.dispatch.batch.runner import run_batch
     from isocline.dispatch.batch.spec import RunOptions
 
+    for option, path in (("--results", results), ("--journal", options["journal"])):
+        _output.require_another(option, path, file)
     batch = _without_exit(lambda: load_batch(file, locations))
     size = _without_exit(lambda: batch.tasks)
     _log("run.started", f"run of {file}", tasks=size)
@@ -259,7 +261,9 @@ def _writer(path: Path | None, kept: list[dict[str, Any]] | None) -> Iterator[Wr
     """Writer of results to a file, to the list for the JSON document, or to stdout."""
     if path is not None:
         with _opened(path) as file:
-            yield _Lines(file, f"--results {path}").write
+            lines = _Lines(file, f"--results {path}")
+            yield lines.write
+            lines.finish()
     elif kept is not None:
         yield kept.append
     else:
@@ -267,17 +271,35 @@ def _writer(path: Path | None, kept: list[dict[str, Any]] | None) -> Iterator[Wr
 
 
 def _opened(path: Path) -> IO[bytes]:
+    """Open the file of results for this run alone; what is in it stays until there is a result."""
+    import fcntl
+
     from isocline.errors import UsageError
 
     try:
-        return path.open("wb", buffering=0)  # no line may be left for the closing of the file
+        # Without a buffer: no line may be left for the closing of the file.
+        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666), "wb", buffering=0)
     except OSError as error:
         raise UsageError(f"--results {path}: {error.strerror}; give a file to write to") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise UsageError(
+            f"--results {path}: another run writes to it; give another file, or wait for its end"
+        ) from None
+    except OSError:  # a file system without locks
+        pass
+    return file
 
 
 @final
 class _Lines:
-    """Writes results to a file, which always ends with a whole line."""
+    """Writes results to a file, which always ends with a whole line.
+
+    Earlier results are there until the first one comes, or the run ends without any: a run that is
+    refused loses none.
+    """
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         self._file = file
@@ -289,6 +311,7 @@ class _Lines:
         data = json.dumps(line).encode() + b"\n"
         left = data
         try:
+            self._clear()
             while left:
                 left = left[self._file.write(left) :]
         except BrokenPipeError:
@@ -299,6 +322,15 @@ class _Lines:
             raise _unwritten(self._name, self._count, error) from error
         self._size += len(data)
         self._count += 1
+
+    def finish(self) -> None:
+        """End a run, of which there may be no result."""
+        self._clear()
+
+    def _clear(self) -> None:
+        if not self._count:
+            with suppress(OSError):  # a pipe
+                self._file.truncate(0)
 
 
 def _echo(line: dict[str, Any]) -> None:

@@ -237,7 +237,7 @@ class Scheduler(Submitter):
             DriverListener,
             Host,
         )
-        from isocline.dispatch.sharing.protocol import address_of, key_of  # noqa: PLC0415
+        from isocline.dispatch.sharing.protocol import address_of, secret_of  # noqa: PLC0415
 
         self._require_own()
         if self._drivers is not None:
@@ -252,7 +252,7 @@ class Scheduler(Submitter):
             self._factory.inputs,
         )
         try:
-            self._drivers = DriverListener(address_of(address), key_of(key), host)
+            self._drivers = DriverListener(address_of(address), secret_of(key), host)
         except OSError as error:
             raise UsageError(
                 f"address {address}: not available ({error.strerror or error}); give another"

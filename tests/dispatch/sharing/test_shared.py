@@ -151,6 +151,14 @@ def test_drivers_share_by_weight() -> None:
     assert first.count("heavy") == pytest.approx(150, abs=10)
 
 
+def test_a_key_that_can_be_guessed_is_refused() -> None:
+    with (
+        Scheduler(FakeEngine(1)) as scheduler,
+        pytest.raises(UsageError, match="has 7 bytes, and who guesses it may run code; give at"),
+    ):
+        scheduler.share(key="another")
+
+
 def test_strangers_and_mistakes_are_told(
     address: str, live: Scheduler, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

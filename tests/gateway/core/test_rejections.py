@@ -308,6 +308,14 @@ def test_what_a_backend_said_is_known_after_a_reload() -> None:
     assert after.availability.candidates.of(0).backends == [0, 1]
 
 
+def test_ejections_before_a_reload_are_not_counted_again() -> None:
+    before, after = core(FAST, SLOW), core(SLOW, FAST)
+    before.availability.ejections.eject(0, 0.0)
+    after.availability.take_over(before.availability, {0: 1, 1: 0}, 1.0)
+    assert after.availability.candidates.of(0).backends == [0]  # it stays ejected
+    assert [it.times for it in after.availability.ejections.records] == [0, 0]
+
+
 # Nothing is learned from it
 
 

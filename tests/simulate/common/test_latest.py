@@ -1,10 +1,10 @@
 """One value for several threads: made once, and what goes wrong is known to all."""
 
-from concurrent.futures import pickle
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-import ThreadPoolExecutor
 
 from isocline.errors import UsageError
 from isocline.simulate.common.latest import Latest

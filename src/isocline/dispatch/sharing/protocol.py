@@ -15,8 +15,10 @@ from isocline.dispatch.core.resources import Need
 from isocline.dispatch.user_code_guard import shown
 from isocline.errors import UsageError
 from isocline.model.endpoint import port_problem
+from isocline.plural import counted
 
 # A machine that has gone without a word is noticed after 60 s.
+_LEAST_KEY = 16  # bytes
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
 
@@ -103,6 +105,17 @@ def key_of(key: str | bytes) -> bytes:
     if not isinstance(key, str | bytes) or not key:
         raise UsageError("key: give a secret that the scheduler and its drivers share")
     return key.encode() if isinstance(key, str) else key
+
+
+def secret_of(key: str | bytes) -> bytes:
+    """Key of a scheduler as bytes; raises UsageError if it can be guessed."""
+    found = key_of(key)
+    if len(found) < _LEAST_KEY:
+        raise UsageError(
+            f"key: has {counted(len(found), 'byte')}, and who guesses it may run code; give at "
+            f"least {_LEAST_KEY}, as of secrets.token_hex()"
+        )
+    return found
 
 
 def set_options(connection: "Connection[Any, Any]") -> None:

@@ -26,7 +26,7 @@ class Record:
     length: float = 0.0  # s, its last time out
     back: float = -math.inf  # s, when that ended
     on_trial: bool = False
-    times: int = 0  # ejected, ever
+    times: int = 0  # ejected, since these records began
 
     @property
     def out(self) -> bool:
@@ -98,8 +98,8 @@ class OutlierDetection:
         self.next_end = min(record.until for record in self.records)
 
     def adopt(self, backend: int, record: Record) -> None:
-        """Take over another record of the backend."""
-        self.records[backend] = replace(record)
+        """Take over another record of the backend; `times` counts those that are to come."""
+        self.records[backend] = replace(record, times=0)
         self.next_end = min(self.next_end, record.until)
 
     def over(self, now: float) -> list[int]:
