@@ -243,7 +243,7 @@ def test_kernels_note_blocks_as_the_interpreter_would(kind: type[Engine]) -> Non
     run = Run(
         prepare(fleet([HyperbolicCurve(40.0, 60.0)] * 2, [0.95 * 80.0])),
         parse("power_of_d:d=2"),
-        RunSettings(400.0, warmup=100.0, percentiles=False),
+        RunSettings(60.0, warmup=15.0, percentiles=False),
     )
     inside, outside = kind(run), kind(run)
     noted, expected = (measured(run.settings.ends, 2, True) for _ in range(2))
