@@ -10,7 +10,6 @@ import pytest
 SCRIPT = """
 import os
 from isocline.compilation import compile_events
-from isocline.compilation.compiled import kernel
 from isocline.gateway.serve.compiled_apart import compile_apart
 
 class Counted(compile_events.Listener):
@@ -25,6 +24,8 @@ compile_apart(lambda: (done.append(doubled(2)), {then}))
 print("apart", counted.events, done)
 counted.events = ""
 print("here", doubled(2), counted.events)
+compile_apart(lambda: done.append(doubled(2)))
+print("again", done, counted.events)
 """
 MODULE = """
 from isocline.compilation.compiled import kernel
@@ -49,5 +50,5 @@ def test_a_kernel_is_compiled_apart_reported_here_and_loaded_here(
         timeout=300,
         check=False,
     )
-    assert made.stdout.splitlines() == ["apart +- []", "here 4 "], made.stderr
+    assert made.stdout.splitlines() == ["apart +- []", "here 4 ", "again [4] "], made.stderr
     assert not made.stderr

@@ -18,13 +18,32 @@ _STARTED, _FINISHED = b"+", b"-"
 
 
 def compile_apart(work: Callable[[], object]) -> None:
-    """Do work in a forked child, so that all that it compiles is on disk when it is done here.
+    """Do work, which can be done again, so that whatever it compiles is compiled in a forked child.
 
-    Events of compilation are reported here, too. Nothing is done where no child can be forked, or
-    where nothing can be kept; nor does a failure of the work matter, which comes again here.
+    It is done here until a kernel is missing, and then in the child; afterwards all are on disk.
+    Events of the child are reported here. Where no child can be forked or nothing can be kept,
+    nothing is done. A failure of the work does not matter: who does it again fails, too.
     """
-    if not can_fork() or cache_directory.writable(Path(__file__)) is None:
-        return
+    if can_fork() and cache_directory.writable(Path(__file__)) is not None and _lacks(work):
+        _compile(work)
+
+
+def _lacks(work: Callable[[], object]) -> bool:
+    """Do work until it lacks a kernel; returns whether it does."""
+    stop = _Stop()
+    compile_events.add(stop)
+    try:
+        with suppress(Exception):
+            work()
+    except _LackingError:
+        return True
+    finally:
+        compile_events.remove(stop)
+    return False
+
+
+def _compile(work: Callable[[], object]) -> None:
+    """Do work in a child, and wait until it has ended."""
     events, teller = os.pipe()
 
     def main() -> None:
@@ -41,12 +60,28 @@ def compile_apart(work: Callable[[], object]) -> None:
         return
     os.close(teller)
     try:
-        while read := os.read(events, 1):
-            (compile_events.started if read == _STARTED else compile_events.finished)()
+        os.read(events, 1)  # the start of the kernel that is missing, which was reported
+        while event := os.read(events, 1):
+            (compile_events.started if event == _STARTED else compile_events.finished)()
     finally:  # at its end, or at a signal to this process
         os.close(events)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+class _LackingError(BaseException):
+    """A kernel is missing; no Exception, which callers of users' code would take for its own."""
+
+
+@final
+class _Stop(compile_events.Listener):
+    """Listener that ends the work at its first compilation."""
+
+    def started(self) -> None:
+        raise _LackingError
+
+    def finished(self) -> None:
+        pass
 
 
 @final
