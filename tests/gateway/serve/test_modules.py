@@ -13,12 +13,14 @@ from pathlib import Path
 
 from isocline.gateway.core.actions import Send
 from isocline.gateway.serve import main, worker_main  # of the router and of its workers
+from isocline.gateway.serve.compiled_apart import compile_apart
 from isocline.gateway.serve.config import Overrides
 from isocline.gateway.serve.from_file import opened, serving_of
 from isocline.gateway.serve.learning import learner_of, measure_for
 from isocline.gateway.serve.worker_core import make_core, warm
 
 serving = serving_of(opened(Path("system.yaml")), Overrides(policy=sys.argv[1]))
+compile_apart(lambda: warm(serving))  # the compiler takes scipy for its linear algebra
 warm(serving)
 core = make_core(serving, learner_of(serving, None), measure_for(serving, None))
 for i in range(400):
@@ -38,13 +40,14 @@ print([name for name in sys.modules if name.startswith(
 """
 SYSTEM = """
 kind: routing
-frontends: [{name: all, arrivals: 10, backends: ["*"]}]
+frontends: [{name: all, arrivals: {type: poisson, rate: 10}, backends: ["*"]}]
 backends:
   - {name: a, url: "http://127.0.0.1:9001"CURVE}
   - {name: b, url: "http://127.0.0.1:9002"CURVE}
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a first start compiles in itself")
 @pytest.mark.parametrize(
     ("curve", "policy"),
     [("", "gmsr_secant"), (", curve: {type: hyperbolic, peak: 100, half: 4}", "static_optimal")],
