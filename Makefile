@@ -25,7 +25,8 @@ demo: $(STAMP)demo
 ON_CLUSTERS := tests/dispatch/engines/ray/test_ray_engine.py tests/dispatch/engines/ray/test_faults_ray.py \
 	tests/dispatch/engines/dask/test_connection.py tests/dispatch/engines/dask/test_dask_engine.py \
 	tests/dispatch/engines/dask/test_faults_dask.py \
-	tests/dispatch/batch/test_cluster_runs.py tests/integrations/test_ray_serve.py \
+	tests/dispatch/batch/test_cluster_runs.py tests/dispatch/engines/test_simulation_on_clusters.py \
+	tests/integrations/test_ray_serve.py \
 	tests/integrations/dask \
 	tests/integrations/test_ray_near_data.py
 # These need the extra `docs`, or minutes: `make docs` runs them.

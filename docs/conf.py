@@ -112,6 +112,7 @@ NAVIGATION: dict[str, list[str]] = {
     "How it works": [
         "mechanisms",
         "clocks",
+        "many-machines",
         "learning",
         "delays-and-layers",
         "models-as-data",

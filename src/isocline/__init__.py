@@ -38,6 +38,7 @@ Simulation
     simulate             policies on one system: a Comparison of PolicyResults
     simulate_cluster     the same of a cluster: ClusterComparison, SchedulingResult, JobLatency
     paths                paths of the scaled system: Paths
+    replications_on      has an executor run the replications, on many machines
     Estimate, Sweep, ClusterSweep, Delay, Failure, Slowdown, RoutingPolicy, SchedulingPolicy
 Running
     Scheduler            runs tasks near their data, on processes, Ray or Dask
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
     from isocline.policies.routing.contract import RoutingPolicy as RoutingPolicy
     from isocline.policies.scheduling.contract import SchedulingPolicy as SchedulingPolicy
     from isocline.simulate.common.estimate import Estimate as Estimate
+    from isocline.simulate.common.executor import replications_on as replications_on
     from isocline.simulate.either_kind import simulate as simulate
     from isocline.simulate.routing.cheapest_fleet import cheapest_fleet as cheapest_fleet
     from isocline.simulate.routing.delay import Delay as Delay
@@ -191,6 +193,7 @@ _HOMES = {
         "JobLatency",
         "SchedulingResult",
     ),
+    "isocline.simulate.common.executor": ("replications_on",),
     "isocline.simulate.routing.paths": ("Paths", "paths"),
     "isocline.simulate.routing.cheapest_fleet": ("cheapest_fleet",),
     "isocline.simulate.routing.fleet_results": ("CheapestFleet",),
