@@ -6,12 +6,13 @@ import secrets
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from isocline.dispatch.batch.engine import where
+from isocline.dispatch.batch.engine import cluster_engine, where
 from isocline.dispatch.batch.host_directories import HostDirectories, UnmountedError
 from isocline.dispatch.batch.load import load_batch
 from isocline.dispatch.batch.spec import Batch
@@ -149,6 +150,21 @@ def test_an_address_where_nobody_is_is_refused_at_once(name: str, address: str, 
     with pytest.raises(UsageError) as caught:
         where(batch, name, address, None)
     assert str(caught.value).startswith(f"--address {says}")
+
+
+def test_a_server_that_is_no_dask_scheduler_is_not_waited_for() -> None:
+    pytest.importorskip("distributed")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+
+        def close_one() -> None:
+            silent.accept()[0].close()
+
+        threading.Thread(target=close_one).start()
+        with pytest.raises(UsageError, match=r"nothing answers there \(it closes the connection"):
+            cluster_engine("dask", address)
+        with pytest.raises(UsageError, match=r"nothing answers there \(timed out"):
+            cluster_engine("dask", address)
 
 
 def test_racks_are_not_for_ray_which_has_its_own() -> None:

@@ -117,8 +117,8 @@ def test_the_verb_sends_policies_and_sweeps_to_the_cluster(
     (tmp_path / "mine.py").write_text(OWN)
     (tmp_path / "helpers_of_mine.py").write_text("PLACE = 0\n")
     name, address = engine
-    asked = (EXAMPLES / "n_model.yaml", "--policy", "gmsr", "--policy", "mine:first", *SHORT)
-    asked = (*asked, "--load", "0.2,0.3")
+    policies = ("--policy", "gmsr", "--policy", "mine:first")
+    asked = (EXAMPLES / "n_model.yaml", *policies, *SHORT, "--load", "0.2,0.3")
     here = run("simulate", *asked, cwd=tmp_path)
     there = run("simulate", *asked, "--engine", name, "--address", address, cwd=tmp_path)
     assert (here.returncode, there.returncode) == (0, 0), there.stderr

@@ -17,6 +17,10 @@ _ADDRESS = re.compile(r"(?:[a-z]+://)?\[?(?P<host>[^/\[\]]+)\]?:(?P<port>\d{1,5}
 _WORDS = frozenset({"auto", "local"})  # words that Ray accepts as an address
 _STARTED = {"ray": "Ray there (ray start --head)", "dask": "a Dask scheduler and its workers there"}
 _PATIENCE = 5.0  # s; Ray would try for minutes
+# A Dask scheduler speaks first, but for these protocols. Its client would wait for ever, whatever
+# the timeout, for one that does not.
+_GREETING = 15.0  # s
+_CLIENT_FIRST = "tls:", "ws:", "wss:", "ucx:"
 
 
 def cluster(batch: Batch, engine: str, address: str | None) -> Engine:
@@ -69,7 +73,11 @@ def _require_answer(engine: str, address: str) -> None:
             f"--address {address}: is not an address; give HOST:PORT, as 10.0.0.1:8786"
         )
     try:
-        socket.create_connection((parts["host"], int(parts["port"])), _PATIENCE).close()
+        with socket.create_connection((parts["host"], int(parts["port"])), _PATIENCE) as link:
+            if engine == "dask" and not address.startswith(_CLIENT_FIRST):
+                link.settimeout(_GREETING)
+                if not link.recv(1):
+                    raise ConnectionError("it closes the connection")
     except OSError as error:
         reason = error.strerror or str(error)
         raise UsageError(
