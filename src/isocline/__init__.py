@@ -32,13 +32,12 @@ Plans and the fluid model
     hindsight_bound      least delay of given arrivals, the future known: a HindsightBound
     fluid                workloads over time from a start: a FluidPath
     convergence          constants of a system: a Convergence
-    approach             a path beside these constants: an Approach
-    time_to              time after which a path stays near the optimum
+    approach, time_to    a path beside these constants: an Approach; time until it stays near
 Simulation
     simulate             policies on one system: a Comparison of PolicyResults
     simulate_cluster     the same of a cluster: ClusterComparison, SchedulingResult, JobLatency
+    replications_on      has an executor run the replications of these
     paths                paths of the scaled system: Paths
-    replications_on      has an executor run the replications, on many machines
     Estimate, Sweep, ClusterSweep, Delay, Failure, Slowdown, RoutingPolicy, SchedulingPolicy
 Running
     Scheduler            runs tasks near their data, on processes, Ray or Dask

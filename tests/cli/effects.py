@@ -18,6 +18,7 @@ from unittest.mock import patch
 from click.testing import CliRunner
 
 from isocline.cli import main
+from isocline.errors import UsageError
 
 
 def _results() -> dict[str, Callable[[], Any]]:
@@ -35,6 +36,7 @@ def _results() -> dict[str, Callable[[], Any]]:
         "isocline.loadgen.run_load": durations,
         "isocline.sweep.run_sweep": sweep,
         "isocline.dispatch.batch.runner.run_batch": result,
+        "isocline.dispatch.batch.engine.cluster_engine": _no_cluster,
         "isocline.demo.run.demo": live,
         "isocline.gateway.replay.replay": lambda: DecisionDiff("routing", "gmsr", 1, None),
         "isocline.report.reproduce.Figures.make": _figure,
@@ -43,6 +45,10 @@ def _results() -> dict[str, Callable[[], Any]]:
         "isocline.report.pages.findings.routing_findings": lambda: routing_findings(["h100"]),
         "isocline.report.pages.routing.routing_page": lambda: "<!doctype html>",
     }
+
+
+def _no_cluster() -> Any:
+    raise UsageError("no cluster in a test")
 
 
 @cache

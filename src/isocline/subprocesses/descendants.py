@@ -73,8 +73,9 @@ def kill_below(process: int) -> None:
 
 def _kill_new(before: set[int]) -> None:
     def left() -> Collection[int]:
-        new = _children() - before
-        return _below({child for child in new if not _reaped(child)}, itself=True)
+        own = {child for child in _children() - before if not _reaped(child)}
+        # One that ends here, between two looks, is not alive and not reaped: it is left, too.
+        return own | _below(own)
 
     _kill(left)
 
@@ -107,15 +108,16 @@ def _children() -> set[int]:
     return {process for process, (parent, _) in _table().items() if parent == own}
 
 
-def _below(roots: Collection[int], *, itself: bool = False) -> set[int]:
-    """Return the live descendants of processes; `itself`: with those processes."""
+def _below(roots: Collection[int]) -> set[int]:
+    """Return the live descendants of processes."""
     if not roots:
         return set()
     table = _table()
     children = defaultdict(list)
     for process, (parent, _) in table.items():
         children[parent].append(process)
-    found, waiting = set(roots if itself else ()), list(roots)
+    found: set[int] = set()
+    waiting = list(roots)
     while waiting:
         new = set(children[waiting.pop()]) - found
         found |= new
