@@ -32,7 +32,8 @@ Plans and the fluid model
     hindsight_bound      least delay of given arrivals, the future known: a HindsightBound
     fluid                workloads over time from a start: a FluidPath
     convergence          constants of a system: a Convergence
-    approach, time_to    a path beside these constants: an Approach; time until it stays near
+    approach             a path beside these constants: an Approach
+    time_to              time after which a path stays near the optimum
 Simulation
     simulate             policies on one system: a Comparison of PolicyResults
     simulate_cluster     the same of a cluster: ClusterComparison, SchedulingResult, JobLatency
