@@ -26,7 +26,7 @@ ON_CLUSTERS := tests/dispatch/engines/ray/test_ray_engine.py tests/dispatch/engi
 	tests/dispatch/engines/dask/test_connection.py tests/dispatch/engines/dask/test_dask_engine.py \
 	tests/dispatch/engines/dask/test_faults_dask.py \
 	tests/dispatch/batch/test_cluster_runs.py tests/dispatch/engines/test_simulation_on_clusters.py \
-	tests/integrations/test_ray_serve.py \
+	tests/cli/test_engine_options.py tests/integrations/test_ray_serve.py \
 	tests/integrations/dask \
 	tests/integrations/test_ray_near_data.py
 # These need the extra `docs`, or minutes: `make docs` runs them.
