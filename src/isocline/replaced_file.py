@@ -36,7 +36,33 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Replace the text of a file, as UTF-8; raises OSError."""
+def replace_text(path: Path, text: str, *, private: bool = False, flushed: bool = False) -> None:
+    """Replace the text of a file, as UTF-8.
+
+    Args:
+        path: A file, or where one is to be.
+        text: All that it holds afterwards.
+        private: A new file can be read by this user alone.
+        flushed: Text and name are on the disk at the end, so that they survive a power failure.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+        if private:
+            draft.touch(mode=0o600)
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            if flushed:
+                file.flush()
+                os.fsync(file.fileno())
+    if flushed:
+        _flush_folder(path.resolve().parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -105,3 +105,20 @@ class Inlined(RoutingPolicy):
 def test_so_does_what_a_class_raises() -> None:
     with pytest.raises(PolicyError, match="policy inlined raised ValueError: too many"):
         ran(Inlined())
+
+
+@value_as(CHOOSE)
+def capacity(candidates, view, now, rng):  # type: ignore[no-untyped-def]
+    return view.parameter[candidates[0], 0]
+
+
+@dataclass(frozen=True)
+class NoEdge(Inlined):
+    """Gives a rate where an edge is due, which numba would cut to an integer."""
+
+    choose = capacity
+
+
+def test_a_class_that_gives_no_integer_is_refused() -> None:
+    with pytest.raises(PolicyError, match=r"it returns float64, not an edge; it must be choose"):
+        ran(NoEdge())

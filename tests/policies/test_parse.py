@@ -72,6 +72,14 @@ def forgets_to_return(candidates, view, now, rng):  # type: ignore[no-untyped-de
     candidates[0]
 
 
+def half(candidates, view, now, rng):  # type: ignore[no-untyped-def]
+    return candidates[0] + 0.5
+
+
+def is_busy(candidates, view, now, rng):  # type: ignore[no-untyped-def]
+    return view.workload[0] > 0
+
+
 def has_a_class(candidates, view, now, rng):  # type: ignore[no-untyped-def]
     class Inner:
         pass
@@ -97,6 +105,8 @@ def starred(*everything):  # type: ignore[no-untyped-def]
         (by_name, 1, r"there is no getitem\(array\(int32, 1d, C\), Literal\[str\]\(first\)\)"),
         (no_such_field, 1, "Unknown attribute 'workloads' of type View;"),
         (forgets_to_return, 1, "it returns none, not an edge"),
+        (half, 1, "it returns float64, not an edge"),
+        (is_busy, 1, "it returns bool(ean)?, not an edge"),
         (has_a_class, 1, "LOAD_BUILD_CLASS"),
         (two, 0, r"found two\(candidates, view\)$"),
         (yields, 0, r"found yields\(candidates, view, now, rng\), a generator"),

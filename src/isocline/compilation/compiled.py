@@ -19,12 +19,12 @@ import numba
 import numba.extending
 import numpy as np
 from numba.core.ccallback import CFunc
-from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
 from numba.core.sigutils import normalize_signature
 
 from isocline.compilation.inner_code import InnerCompiler
 from isocline.compilation.kernel_cache import DeferredCache, cache_of
+from isocline.compilation.returned_values import CheckedCompiler
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -97,8 +97,8 @@ def _is_inner(options: dict[str, Any]) -> bool:
     return "no_cpython_wrapper" in options
 
 
-def _compiler(options: dict[str, Any]) -> type[Compiler]:
-    return InnerCompiler if _is_inner(options) else Compiler
+def _compiler(options: dict[str, Any]) -> type[CheckedCompiler]:
+    return InnerCompiler if _is_inner(options) else CheckedCompiler
 
 
 def _made(function: F, options: dict[str, Any]) -> F:
@@ -244,7 +244,9 @@ def by_address(signature: Any, *, cached: bool = True, plain: bool = False) -> C
             return function
         options: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
         options |= {"_nrt": False, "forceinline": True} if plain else {"forceinline": False}
-        callback: Any = CFunc(function, normalize_signature(signature), {}, options)
+        callback: Any = CFunc(
+            function, normalize_signature(signature), {}, options, pipeline_class=CheckedCompiler
+        )
         if cached:
             callback._cache = cache_of(function)
         callback.compile()

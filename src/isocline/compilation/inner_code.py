@@ -11,7 +11,8 @@ from typing import Any, final
 
 import llvmlite.binding as llvm
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
+
+from isocline.compilation.returned_values import CheckedCompiler
 
 
 @final
@@ -38,7 +39,7 @@ class InnerLibrary(JITCodeLibrary):  # type: ignore[misc]
 
 
 @final
-class InnerCompiler(Compiler):  # type: ignore[misc]
+class InnerCompiler(CheckedCompiler):
     """numba's compiler, with an `InnerLibrary` for the code."""
 
     def define_pipelines(self) -> Any:

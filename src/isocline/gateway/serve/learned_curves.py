@@ -9,9 +9,7 @@ under another name, flushed to the disk and renamed, so that the file is complet
 """
 
 import json
-import os
 import re
-import tempfile
 from abc import ABC
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -27,6 +25,7 @@ from isocline.learn.occupancy import assume, given, seen
 from isocline.model.curves import Curve, TableCurve
 from isocline.model.fleet import Backend, RoutingSystem, Work
 from isocline.model.graph import CompatibilityGraph
+from isocline.replaced_file import replace_text
 
 # A given curve is sampled at 1, 2, 4, ... jobs, until it is at this share of its peak, or at most
 # 13 times.
@@ -260,30 +259,11 @@ def write_learned(path: Path, learned: LearnedCurves) -> None:
     """
     text = json.dumps(learned.model_dump(), indent=1, allow_nan=False) + "\n"
     try:
-        handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(draft).replace(path)
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
-        _flush_folder(path.parent)
+        replace_text(path, text, flushed=True)
     except OSError as error:
         raise SystemFileError(
             f"{path}: cannot be written: {error}; give a file in a writable folder"
         ) from error
-
-
-def _flush_folder(folder: Path) -> None:
-    """Flush the folder, so that the rename survives a power failure."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def learned_file(path: Path) -> LearnedCurves | None:

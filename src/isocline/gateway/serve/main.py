@@ -47,8 +47,12 @@ Crew = Callable[[Serving, LearnedCurves | None], Workers]
 
 
 def _crew(serving: Serving, known: LearnedCurves | None) -> Workers:
-    """Make the workers of the router's own data plane."""
-    return (SingleWorker if serving.workers == 1 else WorkerPool)(serving, known)
+    """Make the workers of the router's own data plane, before the event loop starts."""
+    if serving.workers == 1:
+        return SingleWorker(serving, known)
+    pool = WorkerPool(serving, known)
+    pool.fork()
+    return pool
 
 
 def run(path: Path, overrides: Overrides, started: Started, crew: Crew = _crew) -> None:

@@ -74,7 +74,19 @@ class WorkerPool:
         self._past: list[Snapshot] = []  # merged reports of processes that have ended: one at most
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
-        self._forked = self._fork() if can_fork() else []
+        self._forked: list[tuple[ForkedProcess, socket.socket]] = []
+
+    def fork(self) -> None:
+        """Fork the first workers, which then share the memory of all that this process has loaded.
+
+        To be called before an event loop or a thread is started; without it, and where it cannot
+        be done, workers are started anew, as are those in place of dead ones.
+        """
+        if not can_fork():
+            return
+        warm(self._serving)
+        release_compiler()
+        self._forked = fork_connected(len(self._slots), serve, self._reserved.close)
 
     async def start(self) -> Sequence[Address]:
         if not self._forked:
@@ -120,15 +132,6 @@ class WorkerPool:
             task.cancel()
         await asyncio.gather(*(self._stop(slot, grace) for slot in self._slots))
         self._reserved.close()
-
-    def _fork(self) -> list[tuple[ForkedProcess, socket.socket]]:
-        """Fork the first workers, with all that they call loaded; each shares it with the others.
-
-        Later ones, in place of the dead, are started anew: this process has threads by then.
-        """
-        warm(self._serving)
-        release_compiler()
-        return fork_connected(len(self._slots), serve, self._reserved.close)
 
     async def _compile(self, serving: Serving) -> None:
         """Compile kernels once, in the parent and with a notice; workers load them from disk."""

@@ -21,6 +21,7 @@ from isocline.planes.envoy.addresses import Address
 from isocline.planes.envoy.admin_client import AdminClient
 from isocline.planes.envoy.bootstrap import Folder, bootstrap, files
 from isocline.planes.envoy.clusters import Balancing
+from isocline.replaced_file import replace_text
 
 _PATIENCE = 30.0  # s for Envoy to follow a change; usually 0.05
 _UNWELL = 5.0  # s for one of a frontend's new backends to become healthy, if all are new
@@ -165,10 +166,7 @@ def replace_file(path: Path, document: object) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    draft = path.with_suffix(".draft")
-    draft.touch(mode=0o600)
-    draft.write_text(json.dumps(document), encoding="utf-8")
-    draft.replace(path)
+    replace_text(path, json.dumps(document), private=True)
 
 
 def _same(document: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:

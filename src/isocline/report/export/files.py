@@ -11,7 +11,7 @@ import numpy as np
 
 from isocline.dispatch.batch.recorded import RECORD, write_record
 from isocline.errors import UsageError
-from isocline.replaced_file import replacing
+from isocline.replaced_file import replace_text, replacing
 from isocline.report.tables.curves import knee_of
 
 if TYPE_CHECKING:
@@ -276,7 +276,8 @@ def write_rows(path: Path, rows: Sequence[Row] | Iterable[Row]) -> Path:
     header = list(dict.fromkeys(key for row in rows for key in row))
     # Names may be file names, which need not be UTF-8.
     with (
-        _replacing(path) as draft,
+        _writing(path),
+        replacing(path) as draft,
         draft.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
     ):
         writer = csv.DictWriter(file, header)
@@ -295,7 +296,7 @@ def write_picture(figure: "Figure", directory: Path, stem: str) -> list[Path]:
         for path in paths:
             # Without a date, so that the same run writes the same file.
             metadata = {"Date": None} if path.suffix == ".svg" else {}
-            with _replacing(path) as draft:
+            with _writing(path), replacing(path) as draft:
                 figure.savefig(draft, metadata=metadata)
     return paths
 
@@ -307,18 +308,17 @@ def _with_rows(record: Any, directory: Path, stem: str) -> list[Path]:
 
 
 def _write_text(path: Path, text: str) -> Path:
-    with _replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+    with _writing(path):
+        replace_text(path, text)
     return path
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """`replacing`, in directories that are made for it; raises UsageError."""
+def _writing(path: Path) -> Iterator[None]:
+    """Write a file in a directory that is made for it; raises UsageError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as draft:
-            yield draft
+        yield
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
 

@@ -32,7 +32,7 @@ FloatArray = npt.NDArray[np.float64]
 class Blocks(NamedTuple):
     """n blocks of a run of B backends; nothing is noted if the counters have no rows.
 
-    Made by `measured` or `unread`; `read` and `read_compiled` write all but `end`.
+    Made by `measured` or `unread`; `read` and `end_block` write all but `end`.
     """
 
     # (1,) int64, how many have ended: rows from there on are not written yet.
@@ -94,8 +94,8 @@ def read(blocks: Blocks, count: Any, gauge: Any, workload: Any) -> None:
 
 
 @kernel
-def read_compiled(blocks: Blocks, count: Any, gauge: Any, workload: Any) -> None:
-    """`read`, for kernels, in loops: array expressions would take longer to compile.
+def end_block(blocks: Blocks, count: Any, gauge: Any, workload: Any) -> None:
+    """`read`, if blocks are measured, for kernels: array expressions would take longer to compile.
 
     Args:
         blocks: All but `end` is written.
@@ -104,6 +104,9 @@ def read_compiled(blocks: Blocks, count: Any, gauge: Any, workload: Any) -> None
         workload: (B,) int32, jobs at each backend now; read-only.
     """
     i = blocks.done[0]
+    blocks.done[0] = i + 1
+    if blocks.counts.size == 0:
+        return
     quarter = 4 * i // blocks.end.size
     for j in range(COUNTERS):
         blocks.counts[i, j] = count[j]
@@ -114,7 +117,6 @@ def read_compiled(blocks: Blocks, count: Any, gauge: Any, workload: Any) -> None
         if blocks.snapshots.size:
             blocks.snapshots[i, b] = workload[b]
     reset_compiled(count, gauge)
-    blocks.done[0] = i + 1
 
 
 def reset(count: Any, gauge: Any) -> None:

@@ -39,7 +39,7 @@ from isocline.simulate.common.kernels.counters import (
 from isocline.simulate.common.kernels.latency_histogram import record
 from isocline.simulate.common.kernels.tournament import Tournament, leader, schedule
 from isocline.simulate.routing.kernels import candidates
-from isocline.simulate.routing.kernels.blocks import Blocks, read_compiled
+from isocline.simulate.routing.kernels.blocks import Blocks, end_block
 from isocline.simulate.routing.kernels.job_arena import Jobs, add, move, place, reserve
 from isocline.simulate.routing.kernels.model_memory import Memory, ask, done_with, show_loads
 
@@ -236,27 +236,10 @@ def _share_until(
     until: float,
     observing: bool,
 ) -> int:
-    """Run until the clock is at `until`; returns why it stopped.
+    """Run until the clock is at `until`, s; returns why it stopped.
 
-    At equal times a job that ends comes before one that arrives.
-
-    Args:
-        choose: The policy's function, of type `CHOOSE`.
-        observe: Its function of type `OBSERVE`.
-        view: The kernel writes `workload`, and with models `work` and `job`; the policy, `memory`.
-        system: `numbers` is scratch; the rest is read-only.
-        streams: `policy` is advanced by the policy's draws; the others are not used.
-        jobs: The jobs at backends; written.
-        clocks: Virtual times; written.
-        race: When each backend finishes its next job, s; written.
-        arriving: The list of arrivals; read-only.
-        memory: Models at backends, written; None where jobs ask for none.
-        count: (COUNTERS,) int64, written: JOBS, ARRIVALS, COMPLETIONS, EVENTS, TIMED and NEXT.
-        gauge: (GAUGES,) float64, written: CLOCK, RATE, JOB_SECONDS, RATE_SECONDS and SOJOURN.
-        histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
-            there at the start.
-        until: s; inf to run until nothing is left.
-        observing: Whether `observe` is called.
+    Its other arguments are those of `share`. At equal times a job that ends comes before one that
+    arrives.
     """
     first = system.first
     limit = system.rate.shape[1] - 1
@@ -396,8 +379,5 @@ def share(
         )
         if status != DONE:
             return status
-        if blocks.counts.size:
-            read_compiled(blocks, count, gauge, view.workload)
-        else:
-            blocks.done[0] += 1
+        end_block(blocks, count, gauge, view.workload)
     return DONE

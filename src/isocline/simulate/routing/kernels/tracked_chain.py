@@ -40,7 +40,7 @@ from isocline.simulate.common.kernels.counters import (
 )
 from isocline.simulate.common.kernels.latency_histogram import record
 from isocline.simulate.routing.kernels import candidates
-from isocline.simulate.routing.kernels.blocks import Blocks, read_compiled
+from isocline.simulate.routing.kernels.blocks import Blocks, end_block
 from isocline.simulate.routing.kernels.job_arena import Jobs, add, remove, reserve
 
 
@@ -83,23 +83,9 @@ def _track_until(  # noqa: C901  (one loop: a call per event costs as much as it
     observed: Observed | None,
     batch: int,
 ) -> int:
-    """Run until the clock is at `until`, or the last job has left; returns why it stopped.
+    """Run until the clock is at `until`, s, or the last job has left; returns why it stopped.
 
-    Args:
-        choose: The policy's function, of type `CHOOSE`.
-        observe: Its function of type `OBSERVE`.
-        view: The kernel writes `workload`; the policy, `memory`.
-        system: `numbers` is scratch; the rest is read-only.
-        streams: Advanced by the draws.
-        jobs: The jobs at backends; written, but for `key`, which means nothing here.
-        count: (COUNTERS,) int64, written: JOBS, ARRIVALS, COMPLETIONS, TIMED and EVENTS.
-        gauge: (GAUGES,) float64, written: CLOCK, RATE, JOB_SECONDS, RATE_SECONDS and SOJOURN.
-        histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
-            there at the start.
-        until: s.
-        observing: Whether `observe` is called.
-        observed: What a learner of curves observes, written; None without one.
-        batch: Backends that are due for a fit when the kernel stops for one.
+    Its other arguments are those of `track`.
     """
     first = system.first
     limit = system.rate.shape[1] - 1
@@ -248,8 +234,5 @@ def track(
         )
         if status != DONE:
             return status
-        if blocks.counts.size:
-            read_compiled(blocks, count, gauge, view.workload)
-        else:
-            blocks.done[0] += 1
+        end_block(blocks, count, gauge, view.workload)
     return DONE

@@ -33,7 +33,7 @@ from isocline.simulate.common.kernels.counters import (
     System,
 )
 from isocline.simulate.routing.kernels import candidates
-from isocline.simulate.routing.kernels.blocks import Blocks, read_compiled
+from isocline.simulate.routing.kernels.blocks import Blocks, end_block
 from isocline.simulate.routing.kernels.lookahead import AHEAD, fetch
 
 
@@ -41,20 +41,9 @@ from isocline.simulate.routing.kernels.lookahead import AHEAD, fetch
 def _run_until(
     choose: Any, view: View, system: System, streams: Streams, count: Any, gauge: Any, ticks: int
 ) -> int:
-    """Run until count[EVENTS] is `ticks`; returns the reason to stop. AREA sums jobs over ticks.
+    """Run until count[EVENTS] is `ticks`; returns why it stopped.
 
-    Args:
-        choose: The policy's function, of type `CHOOSE`.
-        view: The kernel writes `workload`; the policy, `memory`.
-        system: `numbers` and `upcoming` are scratch; the rest is read-only.
-        streams: `events` and `policy` are advanced by the draws.
-        count: (COUNTERS,) int64, written: JOBS, AREA, ARRIVALS, COMPLETIONS, EVENTS and FETCHED.
-        gauge: (GAUGES,) float64, written: RATE and RATE_SECONDS, a sum over ticks. The clock is
-            that of the ticks.
-        ticks: Events since the start of the run.
-
-    Returns:
-        DONE, TABLE_FULL or NOT_A_CANDIDATE of `counters`.
+    Its other arguments are those of `run_chain`.
     """
     first = system.first
     limit = system.rate.shape[1] - 1
@@ -153,8 +142,5 @@ def run_chain(
         status = _run_until(choose, view, system, streams, count, gauge, end)
         if status != DONE:
             return status
-        if blocks.counts.size:
-            read_compiled(blocks, count, gauge, view.workload)
-        else:
-            blocks.done[0] += 1
+        end_block(blocks, count, gauge, view.workload)
     return DONE
