@@ -130,11 +130,8 @@ def test_results_come_in_order_and_as_they_end() -> None:
         assert list(live.map(number, numbers(500))) == list(range(500))
         found = live.map(number, numbers(500), in_order=False)
         assert sorted(found) == list(range(500))
-        assert list(live.map(lambda c, k, *, more: int(c) * k + more, "123", 2, more=1)) == [
-            3,
-            5,
-            7,
-        ]
+        scaled = live.map(lambda c, k, *, more: int(c) * k + more, numbers(3), 2, more=1)
+        assert list(scaled) == [1, 3, 5]
         assert live.submit(lambda a, b: a + b, None, 1, b=2).result() == 3
     assert Counter(ran.outcome for ran in live.records) == {Outcome.FINISHED: 1004}
 
@@ -147,6 +144,14 @@ def test_one_that_hangs_holds_up_those_in_order_only(copies: bool) -> None:
         later = live.map(number, numbers(50), in_order=False)
         assert sorted(itertools.islice(later, 49)) == list(range(1, 50))
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("chunks", ["10", b"10", Path("10"), 10])
+@pytest.mark.parametrize("way", ["map", "completed", "stream", "reduce"])
+def test_one_chunk_in_place_of_many_is_refused(way: str, chunks: Any) -> None:
+    functions = (str, max) if way == "reduce" else (str,)
+    with scheduler() as one, pytest.raises(UsageError, match=r"^chunks is .*10.*; give a list"):
+        getattr(one, way)(*functions, chunks)
 
 
 def test_an_endless_iterator_is_taken_as_far_as_the_window() -> None:

@@ -1,8 +1,9 @@
 """Submission of tasks, one by one or many; base class of scheduler and job."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 from isocline.arguments import at_least, kind_of, require
@@ -12,6 +13,7 @@ from isocline.dispatch.submission import windows
 from isocline.dispatch.submission.payload import name_of
 from isocline.dispatch.submission.reduction import FOLDED, Folded, Reduction, combination_key
 from isocline.dispatch.submission.task_factory import Submission
+from isocline.errors import UsageError
 
 T = TypeVar("T")
 
@@ -115,7 +117,7 @@ class Submitter(ABC):
         """Yield completed futures, as `map` yields results; failed ones do not stop it."""
         submit = self._each(function, arguments, limit, resources, named)
         way = windows.in_order if in_order else windows.as_they_end
-        return way(submit, iter(chunks), self._size(window))
+        return way(submit, _each_of(chunks), self._size(window))
 
     def stream(
         self,
@@ -132,7 +134,7 @@ class Submitter(ABC):
         """Yield results like `map`, for `async for`; tasks are submitted once it is iterated."""
         submit = self._each(function, arguments, limit, resources, named)
         way = windows.awaited_in_order if in_order else windows.awaited_as_they_end
-        return way(submit, iter(chunks), self._size(window))
+        return way(submit, _each_of(chunks), self._size(window))
 
     def reduce(
         self,
@@ -206,7 +208,7 @@ class Submitter(ABC):
             return self._put(Submission(joins, None, tuple(parts), {}, key, None, keep=True))
 
         reduction = Reduction(leaf, join, arity or FOLDED)
-        return reduction.run(iter(chunks), self._size(window), in_order=in_order)
+        return reduction.run(_each_of(chunks), self._size(window), in_order=in_order)
 
     def _each(
         self,
@@ -224,6 +226,15 @@ class Submitter(ABC):
     def _size(self, window: int | None) -> int:
         require("map: window", window, kind_of(int | None), at_least(1))
         return window or self.window
+
+
+def _each_of(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Iterate over chunks; raises UsageError for one chunk, whose letters are no chunks."""
+    if isinstance(chunks, str | bytes | PurePath):
+        raise UsageError(f"chunks is {chunks!r}, one chunk; give a list of chunks, [{chunks!r}]")
+    if not isinstance(chunks, Iterable):
+        raise UsageError(f"chunks is {chunks!r}; give a list of chunks, or what yields them")
+    return iter(chunks)
 
 
 def _results(futures: Generator[TaskFuture[T], None, None]) -> Generator[T, None, None]:
