@@ -62,6 +62,21 @@ def test_a_file_that_is_away_for_a_moment_has_not_changed(tmp_path: Path) -> Non
     assert known.changed()
 
 
+def test_a_file_that_stays_away_is_lost_once(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text(OLD)
+    known = KnownFiles(stamps_of([file]))
+    for _ in range(2):
+        file.unlink()
+        looks = [(known.changed(), known.lost()) for _ in range(20)]
+        assert [lost for _, lost in looks if lost] == [[file]]
+        assert looks[0] == (False, [])  # as it may be replaced just now
+        assert not any(changed for changed, _ in looks)
+        file.write_text(NEW)
+        known.changed()
+        assert not known.lost()
+
+
 def test_a_pipe_is_left_to_whoever_reads_it(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -7,6 +7,7 @@ Linux, up to 2 s on other file systems): regular files, which are small here, ar
 
 import hashlib
 import stat
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import final
@@ -17,6 +18,7 @@ Stamp = tuple[int, int, int, bytes]
 Stamps = Mapping[Path, Stamp | None]
 """Stamps by path; None: the file cannot be read now, as while it is being replaced."""
 
+_LOST = 5  # looks in a row at which a file could not be read: it is not just being replaced
 _LARGEST = 2**24  # bytes; a system file of 1000 backends has 100 kB
 
 
@@ -41,17 +43,24 @@ class KnownFiles:
     def __init__(self, stamps: Stamps) -> None:
         """Initialise from the stamps taken before the files were read."""
         self._stamps = dict(stamps)
+        self._missed: Counter[Path] = Counter()  # looks in a row at which each could not be read
 
     def read(self, stamps: Stamps) -> None:
         """Replace the stamps, after the files were read again."""
         self._stamps = dict(stamps)
+        self._missed.clear()
 
     def changed(self) -> bool:
         """Whether a file has changed since it was read, or since the last call."""
         now = stamps_of(self._stamps)
         new = {path: it for path, it in now.items() if it not in (None, self._stamps[path])}
         self._stamps |= new
+        self._missed = Counter({path: self._missed[path] + 1 for path in now if now[path] is None})
         return bool(new)
+
+    def lost(self) -> list[Path]:
+        """Files that could not be read at the last few calls of `changed`, each named once."""
+        return [path for path, looks in self._missed.items() if looks == _LOST]
 
 
 def stamps_of(paths: Iterable[Path]) -> dict[Path, Stamp | None]:

@@ -9,6 +9,10 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, final
 
+from isocline.gateway.file_stamps import KnownFiles
+from isocline.gateway.serve.log import LOG
+from isocline.structured_log import event
+
 FILE_PERIOD = 1.0
 """s between two checks for changed files."""
 
@@ -51,12 +55,19 @@ class Reloads:
         """Request a reload of what was read last, as other things have changed."""
         self._asked.set()
 
-    async def watch(self, changed: Callable[[], bool]) -> None:
-        """Request a reload whenever files have changed; `changed` is called in a thread."""
+    async def watch(self, files: KnownFiles) -> None:
+        """Request a reload whenever files have changed, and log which can no longer be read."""
         while True:
             await asyncio.sleep(FILE_PERIOD)
-            if await asyncio.to_thread(changed):
+            if await asyncio.to_thread(files.changed):
                 self.file_changed()
+            for path in files.lost():
+                LOG.warning(
+                    "%s can no longer be read; what was read stays in force, and the file is read "
+                    "again once it is back and has changed",
+                    path,
+                    extra=event("file.lost", file=str(path)),
+                )
 
     async def carry_out(self, read_again: Change, follow: Change) -> None:
         """Reload on request: read the file again, or else follow what else has changed."""

@@ -96,7 +96,7 @@ class _Service:
         operations = self._operations
         operations.discover()
         tasks = Tasks(
-            self._reloads.watch(operations.files.changed),
+            self._reloads.watch(operations.files),
             self._reloads.carry_out(
                 lambda: self._done(operations.reload()), lambda: self._done(operations.follow())
             ),

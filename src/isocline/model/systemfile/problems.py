@@ -119,6 +119,8 @@ def _plain(error: "ErrorDetails", context: dict[str, Any], key: str) -> str:
             remedy = _bare_number(error["input"], "a whole number")
         case "string_pattern_mismatch" if context["pattern"] == "^/":
             remedy = "begin it with a slash, as /v1"
+        case "string_pattern_mismatch":
+            remedy = "give text without control characters"
         case "literal_error":
             remedy = f"give {context['expected']}"
         case kind:

@@ -32,7 +32,9 @@ from isocline.user_code import is_name
 Number = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Positive = Annotated[Number, Field(gt=0)]
-Name = Annotated[str, Field(min_length=1)]
+# No control characters: names are printed to terminals and logs.
+PRINTED = r"^[^\x00-\x1f\x7f-\x9f]*$"
+Name = Annotated[str, Field(min_length=1, pattern=PRINTED)]
 Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 

@@ -192,7 +192,7 @@ class _Plane:
             started(self._serving, listeners, address, f"Envoy, {self._pricing.says}")
             self._discovery.use(self._serving.discover, self._serving.path.parent)
             changes = Tasks(
-                self._reloads.watch(self._files.changed),
+                self._reloads.watch(self._files),
                 self._reloads.carry_out(self._read_again, self._follow),
                 regularly(lambda: FILE_PERIOD, self._reopen_log),
                 regularly(lambda: _NAMES_PERIOD, self._look_up_again),
