@@ -26,3 +26,21 @@ def test_the_table_says_how_to_name_ones_own() -> None:
     assert result.exit_code == 0
     assert all(name in result.stdout for name in (*ALL, *scheduling.ALL))
     assert "package.module:function" in result.stdout
+
+
+def test_one_policy_is_described_with_its_source() -> None:
+    result = CliRunner().invoke(main, ["policies", "power_of_d"])
+    assert result.exit_code == 0
+    assert "Mitzenmacher" in result.stdout
+    assert "jsq" not in result.stdout
+    document = json.loads(CliRunner().invoke(main, ["policies", "late_binding", "--json"]).stdout)
+    assert document["policies"] == []
+    (entry,) = document["near-data"]
+    assert entry["options"] == {"memory_time": 50.0}
+    assert "Lemma 3" in entry["description"]
+
+
+def test_an_unknown_policy_is_refused_with_the_nearest() -> None:
+    result = CliRunner().invoke(main, ["policies", "jqs"])
+    assert result.exit_code == 2
+    assert "unknown policy 'jqs'; did you mean 'jsq'?" in result.stderr

@@ -68,6 +68,19 @@ def test_an_infeasible_load_is_a_negative_answer_with_its_proof() -> None:
     assert "note: isocline plan says what is served of such a load" in result.stderr
 
 
+def test_plan_is_not_pointed_to_where_it_refuses_the_curves(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(
+        "kind: routing\n"
+        "backends: [{name: a, curve: {type: servers, rate: 2, count: 4}}]\n"
+        'frontends: [{name: f, rate: 9, backends: ["*"]}]\n'
+    )
+    result = run(file, "--policy", "jsq", *SHORT)
+    assert result.exit_code == 1
+    assert "can serve less than 8" in result.stderr
+    assert "isocline plan" not in result.stderr
+
+
 def test_the_json_of_an_infeasible_load_holds_the_violated_set() -> None:
     arguments = ("--load", "0.3,1.2", "--policy", "gmsr", *SHORT, "--json")
     result = run(EXAMPLES / "regions.yaml", *arguments)

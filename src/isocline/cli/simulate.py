@@ -314,7 +314,7 @@ def command(
     try:
         found = _found(system, file, loads, given)
     except InfeasibleError as error:
-        _show_infeasible(error, given["policies"], as_json)
+        _show_infeasible(error, system, given["policies"], as_json)
         ctx.exit(NEGATIVE)
     beyond = infeasible(found)
     if as_json:
@@ -326,7 +326,7 @@ def command(
     if out:
         _output.list_written(written_files(found, out))
     if beyond:
-        _note_plan()
+        _note_plan(system)
     if beyond or all(policy.status == "unstable" for policy in found.results):
         ctx.exit(NEGATIVE)
 
@@ -382,7 +382,7 @@ def _simulate_change(
     for side, proof_ in proofs.items():
         click.echo(f"isocline: {side}: {proof_}", err=True)
     if proofs:
-        _note_plan()
+        _note_plan(system)
     for side, one in sides.items():
         if out and one is not None:
             _output.list_written(written_files(one, out / side))
@@ -416,16 +416,24 @@ def _speed(
     return scene.cluster.arrival_rate / system.arrival_rate
 
 
-def _show_infeasible(error: "InfeasibleError", policies: Sequence[str], as_json: bool) -> None:
+def _show_infeasible(
+    error: "InfeasibleError",
+    system: "RoutingSystem | Cluster",
+    policies: Sequence[str],
+    as_json: bool,
+) -> None:
     """Show the proof that no policy can serve the load, or any of the loads."""
     if as_json:
         _output.show_json(proof(error, policies))
     click.echo(f"isocline: {error}", err=True)
-    _note_plan()
+    _note_plan(system)
 
 
-def _note_plan() -> None:
-    click.echo("note: isocline plan says what is served of such a load", err=True)
+def _note_plan(system: "RoutingSystem | Cluster") -> None:
+    """Point to `isocline plan`, where it takes the system."""
+    backends = getattr(system, "backends", ())
+    if all(backend.curve.strictly_concave for backend in backends):
+        click.echo("note: isocline plan says what is served of such a load", err=True)
 
 
 def _routing(

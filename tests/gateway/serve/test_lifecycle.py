@@ -36,4 +36,7 @@ def test_a_file_that_is_deleted_is_logged_and_reloads_nothing_until_it_is_back(
 
     asyncio.run(life())
     assert "fleet.yaml can no longer be read" in caplog.text
-    assert reloaded[-1] in ("", "kind: near-data")  # a file is empty for a moment while it is written
+    assert reloaded[-1] in (
+        "",
+        "kind: near-data",
+    )  # a file is empty for a moment while it is written

@@ -128,6 +128,7 @@ def _plain(error: "ErrorDetails", context: dict[str, Any], key: str) -> str:
     return f"is {reprlib.repr(error['input'])}; {remedy}"
 
 
+_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _WITH_UNIT = re.compile(r"([-+]?[\d_]*\.?\d+(?:[eE][-+]?\d+)?)\s*([^\d.,].*)?")
 
 
@@ -139,6 +140,8 @@ def _bare_number(found: object, wanted: str) -> str:
     number = match[1].replace("_", "")
     if number == found:
         return f"give {wanted}, without quotes: {number}"
+    if (unit := match[2]) in _SECONDS:
+        return f"give {wanted} and nothing else, in s: {float(number) * _SECONDS[unit]:g}"
     return f"give {wanted} and nothing else, in the unit of the documentation: {number}"
 
 

@@ -327,7 +327,8 @@ class FrontendEntry(SettingsRecord):
         description="where its requests come from, as `zone` of a backend; needs `serve.distance`",
     )
     resend_unanswered: bool = Field(
-        False, description="send a POST again on a connection closed before a byte came, see above"
+        False,
+        description="send a POST again if its reused connection closed without a byte of an answer",
     )
 
     @model_validator(mode="after")

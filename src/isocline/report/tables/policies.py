@@ -23,6 +23,7 @@ class KnownPolicy(NamedTuple):
     policy: str  # name
     summary: str  # one line
     options: Mapping[str, Any]  # with their defaults
+    description: str  # formula, reasons and source: the text of the policy's module
 
 
 def routing_policies() -> list[KnownPolicy]:
@@ -38,7 +39,12 @@ def scheduling_policies() -> list[KnownPolicy]:
 
 def _described(known: Mapping[str, type], words: Callable[[type], str | None]) -> list[KnownPolicy]:
     return [
-        KnownPolicy(name, (words(policy) or "").partition("\n")[0], dict(options(policy)))
+        KnownPolicy(
+            name,
+            (words(policy) or "").partition("\n")[0],
+            dict(options(policy)),
+            inspect.getdoc(inspect.getmodule(policy)) or "",
+        )
         for name, policy in known.items()
     ]
 
@@ -49,6 +55,11 @@ def policies_report(
     """Tables of names, summaries, and options with their defaults."""
     tables = (_table("kind: routing", of_routing), _table("kind: near-data", of_scheduling))
     return Group(tables[0], Text(), tables[1], Text(), Text(_YOUR_OWN, style="dim"))
+
+
+def policy_report(title: str, policy: KnownPolicy) -> RenderableType:
+    """Table of one policy, and its description."""
+    return Group(_table(title, [policy]), Text(), Text(policy.description))
 
 
 def _table(title: str, policies: Sequence[KnownPolicy]) -> Table:
