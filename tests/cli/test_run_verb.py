@@ -74,6 +74,11 @@ def test_a_run_that_is_refused_leaves_earlier_results(tmp_path: Path) -> None:
     itself = run(file, "--results", file)
     assert itself.exit_code == 2
     assert "this is FILE itself" in itself.stderr
+    (tmp_path / "a").write_text("of a chunk")
+    chunk = run(file, "--results", tmp_path / "a")
+    assert chunk.exit_code == 2
+    assert "this file has something else than results" in chunk.stderr
+    assert (tmp_path / "a").read_text() == "of a chunk"
     assert results.read_text() == kept
     nothing = job(tmp_path, "chunks = []\ndef run(chunk): return chunk\n", "none.py")
     assert run(nothing, "--results", results).exit_code == 0

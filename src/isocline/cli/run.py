@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Write = Callable[[dict[str, Any]], None]
 
+_BEGINS = b'{"key": '  # each line of a file of results
 _TERMINATED = 128 + signal.SIGTERM  # the exit status by which shells know a process that it ended
 
 
@@ -276,6 +277,11 @@ def _opened(path: Path) -> IO[bytes]:
 
     from isocline.errors import UsageError
 
+    if not _takes_results(path):
+        raise UsageError(
+            f"--results {path}: this file has something else than results; give another path, or "
+            "remove it"
+        )
     try:
         # Without a buffer: no line may be left for the closing of the file.
         file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666), "wb", buffering=0)
@@ -291,6 +297,17 @@ def _opened(path: Path) -> IO[bytes]:
     except OSError:  # a file system without locks
         pass
     return file
+
+
+def _takes_results(path: Path) -> bool:
+    """Whether a path is free, or has results of an earlier run, or is no file, as a pipe."""
+    try:
+        if not path.is_file():
+            return True
+        with path.open("rb") as file:
+            return file.read(len(_BEGINS)) in (b"", _BEGINS)
+    except OSError:  # it may still be written
+        return True
 
 
 @final
