@@ -7,6 +7,7 @@ from isocline.loadgen.schedule import Schedule
 # Four characters are about one token: OpenAI's rule of thumb.
 TOKEN = "word"
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_PAIRS = [low + high for high in _DIGITS for low in _DIGITS]  # of two digits, the lower one first
 
 
 @final
@@ -37,9 +38,9 @@ class Prompts:
 
 
 def _word(number: int, length: int) -> str:
-    """Number in base 36, of so many digits, the last ones; its own first."""
-    digits = []
-    for _ in range(length):
-        number, digit = divmod(number, len(_DIGITS))
-        digits.append(_DIGITS[digit])
-    return "".join(digits)
+    """Number in base 36, of so many digits, an even count, the last ones; its own first."""
+    pairs = []
+    for _ in range(length // 2):
+        number, pair = divmod(number, len(_PAIRS))
+        pairs.append(_PAIRS[pair])
+    return "".join(pairs)

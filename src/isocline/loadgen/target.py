@@ -3,6 +3,7 @@
 import json
 import ssl
 from collections.abc import Mapping
+from json.encoder import encode_basestring_ascii
 from typing import Literal, final
 from urllib.parse import urlsplit
 
@@ -21,7 +22,6 @@ class Target:
 
     def __init__(self, settings: LoadSettings, fields: Mapping[str, object] | None = None) -> None:
         """`fields` are more of each body of an OpenAI request."""
-        self._fields = fields or {}
         parts = urlsplit(settings.url)
         assert parts.hostname is not None  # by LoadSettings
         self.host = parts.hostname
@@ -40,24 +40,23 @@ class Target:
         if self.kind != "get":
             lines.append("content-type: application/json")
         self._head = "\r\n".join(lines).encode("latin-1", "replace")
-        self._model = settings.model
         self.streams = settings.streams and self.kind != "get"
+        self._body = self._template(
+            {"model": settings.model, "stream": self.streams, **(fields or {})}
+        )
+
+    def _template(self, fields: Mapping[str, object]) -> bytes:
+        """Format of a body, which lacks the prompt in JSON and the output tokens."""
+        said = json.dumps(fields).replace("%", "%%")[1:-1]
+        asked = '"prompt": %b'
+        if self.kind == "chat":
+            asked = '"messages": [{"role": "user", "content": %b}]'
+        return f'{{{said}, {asked}, "max_tokens": %d}}'.encode()
 
     def request(self, prompt: str, output_tokens: int) -> bytes:
         """The bytes of one request."""
         if self.kind == "get":
             return self._head + b"\r\n\r\n"
-        asked = (
-            {"messages": [{"role": "user", "content": prompt}]}
-            if self.kind == "chat"
-            else {"prompt": prompt}
-        )
-        data: dict[str, object] = {
-            "model": self._model,
-            "max_tokens": output_tokens,
-            "stream": self.streams,
-            **asked,
-            **self._fields,
-        }
-        body = json.dumps(data).encode()
+        text = encode_basestring_ascii(prompt)
+        body = self._body % (text.encode(), output_tokens)
         return b"%s\r\ncontent-length: %d\r\n\r\n%s" % (self._head, len(body), body)
