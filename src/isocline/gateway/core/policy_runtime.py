@@ -51,6 +51,7 @@ class PolicyRuntime:
         curves: Service curve of each backend, whatever its weight.
         weights: Weight of each backend, see `weigh`.
         distances: Distance of each edge, s; empty: all are 0.
+        prices_work: Whether the policy's scores are prices of work, and so count in what is cached.
     """
 
     def __init__(self, setting: Setting, policy: RoutingPolicy):
@@ -76,6 +77,9 @@ class PolicyRuntime:
             option_of(policy),
             distance=setting.distance,
         )
+        option = self.view.option
+        # A compiled caller takes a bool, and none of numpy's.
+        self.prices_work = bool(option.size > 1 and option[1] == 1.0 and not is_own(type(policy)))
         self._jobs = self.view.workload.data  # a memoryview: four times as fast as the array
         # What `explained` said of each backend at each workload, until its row changes.
         self._explanations: list[dict[int, tuple[int, int, float]]] = [{} for _ in self.curves]
@@ -89,13 +93,6 @@ class PolicyRuntime:
     def setting(self) -> Setting:
         """Facts by which the policy scores now; another object once curves or weights change."""
         return self._setting
-
-    @property
-    def prices_work(self) -> bool:
-        """Whether the policy's scores are prices of work, and so count in what is cached."""
-        option = self.view.option
-        # A compiled caller takes a bool, and none of numpy's.
-        return bool(option.size > 1 and option[1] == 1.0 and not is_own(type(self.policy)))
 
     @property
     def looks_at_curves(self) -> bool:
