@@ -47,6 +47,12 @@ def at_least(least: int) -> Range:
     return Range(f"a whole number, {least} or more", lambda value: value >= least)
 
 
+def between(least: int, most: int) -> Range:
+    """Whole numbers from one to another, both included."""
+    words = f"a whole number from {least:,} to {most:,}"
+    return Range(words, lambda value: least <= value <= most)
+
+
 def in_words(words: str) -> Range:
     """Say what to give in other words than the annotation's."""
     return Range(words, lambda _: True)

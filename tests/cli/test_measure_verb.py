@@ -125,7 +125,7 @@ def test_ctrl_c_prints_what_was_measured_and_says_so() -> None:
         assert process.stderr.readline().startswith("N = 1: ")  # the first visit is over
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
+    assert process.returncode == 130
     assert "Interrupted" in output
     assert "N = 1" in output
     assert '- name: "isocline"' in output

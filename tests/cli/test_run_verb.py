@@ -733,3 +733,26 @@ def test_a_standard_error_that_is_closed_costs_no_task(tmp_path: Path) -> None:
     done = subprocess.run(closed, stdout=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 0
     assert len(lines(done.stdout)) == 20
+
+
+@pytest.mark.parametrize("verb", ["run", "plan", "policies"])
+def test_a_standard_output_that_is_closed_is_said(verb: str, tmp_path: Path) -> None:
+    given = {
+        "run": [job(tmp_path, PRINTING), "--workers", "1"],
+        "plan": [EXAMPLES / "n_model.yaml", "--json"],
+        "policies": [],
+    }
+    command = [sys.executable, "-m", "isocline", verb, *given[verb]]
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", *map(str, command)]
+    done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert "stdout: it is closed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_results_and_journal_are_two_files(tmp_path: Path) -> None:
+    file = job(tmp_path, "chunks = ['a']\ndef run(chunk): return chunk\n")
+    both = run(file, "--results", tmp_path / "one", "--journal", tmp_path / "." / "one")
+    assert both.exit_code == 2
+    assert "this is the journal; give another path" in both.stderr
+    assert not (tmp_path / "one").exists()

@@ -93,7 +93,7 @@ def test_sigint_of_the_parent_alone_ends_workers_early_with_what_they_have() -> 
         process.send_signal(signal.SIGINT)
         out, said = process.communicate(timeout=60)
         document = json.loads(out)
-        assert (process.returncode, said) == (0, "")
+        assert (process.returncode, said) == (130, "")
         assert document["interrupted"]
         assert document["completed"] >= 10
         assert len(workers) == 2

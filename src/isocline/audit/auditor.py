@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from isocline.arguments import at_least, checked
+from isocline.arguments import at_least, between, checked
 from isocline.audit.advice import Saving, missing_connections, more_machines
 from isocline.audit.cautions import cautions_on, is_steady
 from isocline.audit.formats.exchange import Outcome
@@ -48,7 +48,7 @@ FloatArray = npt.NDArray[np.float64]
 LEAST_REQUESTS = 200
 
 
-@checked(draws=at_least(3), seed=at_least(0))
+@checked(draws=between(3, 1000), seed=at_least(0))
 def audit_log(
     logs: str | Path | Sequence[str | Path],
     *,

@@ -1,6 +1,7 @@
 """Comparisons of policies as `isocline simulate` shows and writes them, of both kinds of system."""
 
 from collections.abc import Sequence
+from math import isclose
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,27 @@ def infeasible(found: "Found") -> "tuple[InfeasibleLoad, ...]":
     from isocline.simulate.routing.results import Sweep
 
     return found.infeasible if isinstance(found, Sweep) else ()
+
+
+def comparisons(found: "Found") -> "Sequence[Comparison | ClusterComparison]":
+    """Those of all loads that were simulated, lowest first."""
+    from isocline.simulate.common.results import LoadSweep
+
+    return found.comparisons if isinstance(found, LoadSweep) else (found,)
+
+
+def left_out(found: "Found", loads: Sequence[float]) -> list[float]:
+    """Loads that an interrupted run did not come to."""
+    there = [*(one.load for one in comparisons(found)), *(one.load for one in infeasible(found))]
+    return [load for load in loads if not any(isclose(load, at) for at in there)]
+
+
+def imprecise(found: "Found", precision: float | None) -> float | None:
+    """Widest half-width of a mean latency, relative; None if it is as asked."""
+    from isocline.simulate.common.adaptive_runs import widest
+
+    width = max((widest(one) for one in comparisons(found)), default=0.0)
+    return width if precision is not None and width > precision else None
 
 
 def document(found: "Found", policies: Sequence[str]) -> dict[str, Any]:

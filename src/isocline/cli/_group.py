@@ -52,7 +52,10 @@ MEANT = {
     "figure": "reproduce",
 }
 NEGATIVE, WRONG, STOPPED, UNREAD = 1, 2, 130, 141
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_MAKE_ROOM = "make room, and run again"
+# What stdout may refuse a text for, and the remedy.
+_UNWRITTEN = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO), _MAKE_ROOM)
+_UNWRITTEN[errno.EBADF] = "give it a file, a pipe or /dev/null"
 
 
 @final
@@ -88,10 +91,11 @@ class Verbs(click.Group):
         try:
             return super().main(*arguments, **options)
         except OSError as error:
-            if error.errno not in _NO_ROOM:
+            remedy = _UNWRITTEN.get(error.errno or 0)
+            if remedy is None:
                 raise
             _discard_output()
-            _say(f"isocline: stdout: {error.strerror}; make room, and run again", "failed")
+            _say(f"isocline: stdout: {error.strerror}; {remedy}", "failed")
             sys.exit(WRONG)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -123,12 +127,21 @@ def exit_status(ctx: click.Context, command: Callable[[], str]) -> Iterator[None
         ctx.exit(UNREAD)
 
 
+@final
+class _Closed(io.TextIOWrapper):
+    """Stdout that was closed by who started us: results must not vanish without a word."""
+
+    def write(self, text: str) -> int:  # noqa: ARG002
+        raise OSError(errno.EBADF, "it is closed")
+
+
 def _prepare_output() -> None:
     """Have streams for all that is said, which take all characters in some form."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by who started us
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+            kind = _Closed if name == "stdout" else io.TextIOWrapper
+            setattr(sys, name, kind(open(os.devnull, "wb"), encoding="utf-8"))  # noqa: PTH123, SIM115
         elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
 

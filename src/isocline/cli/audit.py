@@ -43,7 +43,7 @@ from isocline.cli._waiting import waiting
 )
 @_options.option(
     "--draws",
-    type=Number("20", least=3, whole=True),
+    type=Number("20", least=3, below=1001, whole=True),
     default=20,
     show_default=True,
     metavar="R",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isocline.cli import _options, _output, _traces
+from isocline.cli._group import NEGATIVE, STOPPED
 from isocline.cli._numbers import COUNT, FACTOR, SECONDS, SECONDS_OR_NONE
 from isocline.cli._options import group
 
@@ -138,8 +139,10 @@ def command(
         from isocline.report.export.files import write_load
 
         _output.list_written(write_load(result, out))
+    if result.interrupted:
+        ctx.exit(STOPPED)
     if not result.completed:
-        ctx.exit(1)
+        ctx.exit(NEGATIVE)
 
 
 def _schedule(options: dict[str, Any]) -> "Schedule":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isocline.cli import _options, _output, _traces
+from isocline.cli._group import STOPPED
 from isocline.cli._numbers import COUNT, LIMIT, PRECISION, SECONDS
 from isocline.cli._options import group
 
@@ -139,7 +140,10 @@ def command(
 
         click.echo(visit_line(visit, settings.unit, elapsed, settings.limit), err=True)
 
-    _show(run_sweep(settings, _schedule(options), report), as_json, out)
+    result = run_sweep(settings, _schedule(options), report)
+    _show(result, as_json, out)
+    if result.interrupted:
+        ctx.exit(STOPPED)
 
 
 _OPENAI = (

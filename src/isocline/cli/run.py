@@ -86,7 +86,7 @@ _KEPT, _SEEN = group("Journal and results"), group("Live page")
     "--results",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PATH",
-    help="Write results to this file.  [default: stdout]",
+    help="Write results to this file, in place of those of an earlier run.  [default: stdout]",
 )
 @_SEEN(
     "--page",
@@ -120,6 +120,10 @@ def command(
 
     for option, path in (("--results", results), ("--journal", options["journal"])):
         _output.require_another(option, path, file)
+    from isocline.errors import UsageError
+
+    if results and options["journal"] and results.resolve() == options["journal"].resolve():
+        raise UsageError(f"--results {results}: this is the journal; give another path")
     batch = _without_exit(lambda: load_batch(file, locations))
     size = _without_exit(lambda: batch.tasks)
     _log("run.started", f"run of {file}", tasks=size)

@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isocline.cli import _changes, _engines, _options, _output, _traces, _what_if
-from isocline.cli._comparisons import change_document, document, infeasible, proof, report
+from isocline.cli._comparisons import (
+    change_document,
+    comparisons,
+    document,
+    imprecise,
+    infeasible,
+    left_out,
+    proof,
+    report,
+)
 from isocline.cli._comparisons import written as written_files
-from isocline.cli._group import NEGATIVE
+from isocline.cli._group import NEGATIVE, STOPPED
 from isocline.cli._imports import uncollected
 from isocline.cli._numbers import COUNT, FACTOR, SECONDS, SECONDS_OR_NONE, Number, shares
 from isocline.cli._options import NEAR_DATA, ROUTING, group
@@ -327,6 +336,9 @@ def command(
         _output.list_written(written_files(found, out))
     if beyond:
         _note_plan(system)
+    if _is_interrupted(found, loads):
+        ctx.exit(STOPPED)
+    _note_precision(found, given["precision"])
     if beyond or all(policy.status == "unstable" for policy in found.results):
         ctx.exit(NEGATIVE)
 
@@ -427,6 +439,27 @@ def _show_infeasible(
         _output.show_json(proof(error, policies))
     click.echo(f"isocline: {error}", err=True)
     _note_plan(system)
+
+
+def _is_interrupted(found: "Found", loads: Sequence[float]) -> bool:
+    """Whether Ctrl-C ended a run; says which loads it did not come to."""
+    missing = left_out(found, loads) if len(loads) > 1 else []
+    if missing:
+        named = ", ".join(f"{load:g}" for load in missing)
+        click.echo(f"isocline: stopped before load {named}", err=True)
+    return bool(missing) or any(one.interrupted for one in comparisons(found))
+
+
+def _note_precision(found: "Found", asked: float | None) -> None:
+    """Say that the most replications did not reach the precision."""
+    from isocline.simulate.common.steady_state import MOST_REPLICATIONS
+
+    if (width := imprecise(found, asked)) is not None:
+        click.echo(
+            f"note: a mean latency is known to {100 * width:.2g} %, and --precision asks for "
+            f"{asked:g}: {MOST_REPLICATIONS:,} replications are the most; give a longer --horizon",
+            err=True,
+        )
 
 
 def _note_plan(system: "RoutingSystem | Cluster") -> None:

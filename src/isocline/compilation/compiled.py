@@ -24,7 +24,7 @@ from numba.core.sigutils import normalize_signature
 
 from isocline.compilation.inner_code import InnerCompiler
 from isocline.compilation.kernel_cache import DeferredCache, cache_of
-from isocline.compilation.returned_values import CheckedCompiler
+from isocline.compilation.returned_values import CheckedCompiler, PlainCompiler
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -98,7 +98,7 @@ def _is_inner(options: dict[str, Any]) -> bool:
 
 
 def _compiler(options: dict[str, Any]) -> type[CheckedCompiler]:
-    return InnerCompiler if _is_inner(options) else CheckedCompiler
+    return InnerCompiler if _is_inner(options) else PlainCompiler
 
 
 def _made(function: F, options: dict[str, Any]) -> F:
@@ -245,7 +245,7 @@ def by_address(signature: Any, *, cached: bool = True, plain: bool = False) -> C
         options: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
         options |= {"_nrt": False, "forceinline": True} if plain else {"forceinline": False}
         callback: Any = CFunc(
-            function, normalize_signature(signature), {}, options, pipeline_class=CheckedCompiler
+            function, normalize_signature(signature), {}, options, pipeline_class=PlainCompiler
         )
         if cached:
             callback._cache = cache_of(function)

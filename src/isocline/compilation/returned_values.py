@@ -1,6 +1,7 @@
 """Check of what a user's function returns: numba would make edge 0 of 0.5, and edge 1 of True."""
 
-from typing import Any
+from abc import ABC
+from typing import Any, final
 
 from numba.core import ir, types
 from numba.core.compiler import Compiler
@@ -35,7 +36,7 @@ class _RequireIntegers(AnalysisPass):  # type: ignore[misc]
             raise TypingError(f"No conversion from {found} to {state.return_type}", returned.loc)
 
 
-class CheckedCompiler(Compiler):  # type: ignore[misc]
+class CheckedCompiler(Compiler, ABC):  # type: ignore[misc]
     """numba's compiler, which refuses a user's function that returns no integer where it must."""
 
     def define_pipelines(self) -> Any:
@@ -46,3 +47,8 @@ class CheckedCompiler(Compiler):  # type: ignore[misc]
                 pipeline.add_pass_after(_RequireIntegers, NopythonTypeInference)
                 pipeline.finalize()
         return pipelines
+
+
+@final
+class PlainCompiler(CheckedCompiler):
+    """That of functions which can be called from anywhere."""

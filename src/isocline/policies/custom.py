@@ -17,7 +17,7 @@ import numba
 import numpy as np
 
 from isocline.compilation.compiled import by_address
-from isocline.compilation.returned_values import CheckedCompiler
+from isocline.compilation.returned_values import PlainCompiler
 from isocline.errors import PolicyError
 from isocline.policies.own_code import (
     CANNOT_COMPILE,
@@ -130,7 +130,7 @@ def custom(label: str, function: Callable[..., Any]) -> Custom:
 def _guarded(python: Callable[..., Any]) -> Any:
     """The function as a callback that returns RAISED where the function raises."""
     choose = numba.njit(
-        CHOOSE, error_model="numpy", no_cpython_wrapper=True, pipeline_class=CheckedCompiler
+        CHOOSE, error_model="numpy", no_cpython_wrapper=True, pipeline_class=PlainCompiler
     )(python)
 
     def guard(candidates: Any, view: Any, now: float, rng: Any) -> int:

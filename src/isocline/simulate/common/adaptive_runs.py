@@ -161,5 +161,10 @@ def _analysed(tried: Experiment[Any, U, R, C], work: OrderedExecutor[U, R]) -> C
 
 def _needed(result: PolicyComparison[Any], precision: float | None) -> int:
     """Replications that should reach the precision, estimated from the present intervals."""
+    return more_replications(widest(result), result.replications, precision)
+
+
+def widest(result: PolicyComparison[Any]) -> float:
+    """Widest half-width of the policies' mean latencies, relative; 0 without one."""
     widths = [p.mean_latency.relative_half_width for p in result.policies if p.mean_latency]
-    return more_replications(max(widths, default=0.0), result.replications, precision)
+    return max(widths, default=0.0)
