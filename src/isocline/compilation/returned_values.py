@@ -12,6 +12,7 @@ from numba.core.typed_passes import NopythonTypeInference
 from isocline.user_code import is_own
 
 
+@final
 @register_pass(mutates_CFG=False, analysis_only=True)
 class _RequireIntegers(AnalysisPass):  # type: ignore[misc]
     """Require integers of a function that is declared to return one."""
