@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.lanes_kernel import WIDTH, lanes, run_lanes
+from benchmarks.lanes_kernel import SUMMED, WIDTH, lanes, run_lanes
 from benchmarks.rivals import CHOICES
 from benchmarks.simulation import stations
 from isocline.model.curves import HyperbolicCurve
@@ -70,7 +70,7 @@ def measured(case: str, system: RoutingSystem, d: int, replications: int = WIDTH
     jobs = sum(int(one.count[counters.ARRIVALS]) for one in engines) / (ROUNDS + 1) / 1e6
     same = all(
         np.array_equal(runs.counter[:, i], one.count)
-        and np.array_equal(runs.gauge[:, i], one.gauge)
+        and np.array_equal(runs.gauge[SUMMED, i], one.gauge[SUMMED])
         for i, one in enumerate(engines)
     )
     alone, in_lanes = (min(column) for column in zip(*seconds[1:], strict=True))

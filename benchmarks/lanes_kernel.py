@@ -36,6 +36,7 @@ from isocline.simulate.common.kernels.counters import (
     DONE,
     EVENTS,
     GAUGES,
+    JOB_RATE,
     JOBS,
     RATE,
     RATE_SECONDS,
@@ -50,6 +51,8 @@ Floats = npt.NDArray[np.float64]
 
 WIDTH = 16  # two vectors of 512 bits; loops of 8 are unrolled before they would become vectors
 BLOCK = 32  # ticks; their draws, 20 KB, stay in the first-level cache
+# Sums that lanes have, too: all but that of a control variate.
+SUMMED = np.arange(GAUGES) != JOB_RATE
 _LOW = uint64(0xFFFFFFFF)
 _HALF = uint64(32)
 
@@ -64,7 +67,8 @@ class Lanes(NamedTuple):
 
     # (WIDTH, B) int32, jobs at each backend: a lane's own are together.
     workload: Integers
-    # (COUNTERS, WIDTH) int64 and (GAUGES, WIDTH) float64, as of `run_chain`, but for FETCHED.
+    # (COUNTERS, WIDTH) int64 and (GAUGES, WIDTH) float64, as of `run_chain`, but for FETCHED
+    # and JOB_RATE.
     counter: npt.NDArray[np.int64]
     gauge: Floats
     # (5 WIDTH,) uint64: first and second word of the generator of events, then of the policy's; and

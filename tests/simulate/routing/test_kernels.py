@@ -213,7 +213,7 @@ def test_the_jump_kernel_equals_a_plain_loop_draw_for_draw() -> None:
     system, view = engine.system, engine.view
     twin = xoroshiro(engine.streams.events.tolist())
     ticks = round(50.0 * system.speed)
-    workload, area, arrivals = [0, 0], 0, 0
+    workload, area, arrivals, job_rate = [0, 0], 0, 0, 0.0
 
     def column(table: Alias, x: int) -> int:
         i, coin = divmod((x & (2**40 - 1)) * int(table.columns), 2**40)
@@ -232,10 +232,13 @@ def test_the_jump_kernel_equals_a_plain_loop_draw_for_draw() -> None:
             row = view.row[b]
             workload[b] -= thinning * system.peak[row] < system.rate[row, workload[b]]
         area += sum(workload)
+        rates = [system.rate[view.row[b], workload[b]] for b in (0, 1)]
+        job_rate += sum(workload) * sum(rates)
     engine.advance(50.0)
     assert engine.view.workload.tolist() == workload
     assert engine.count[counters.AREA] == area
     assert engine.count[counters.ARRIVALS] == arrivals
+    assert engine.gauge[counters.JOB_RATE] == pytest.approx(job_rate, rel=1e-12)
 
 
 @pytest.mark.parametrize("kind", [ChainEngine, TrackEngine, ShareEngine])

@@ -11,6 +11,7 @@ from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.common.measured import Measured, differences, growing, speed_of
 from isocline.simulate.common.percentiles import latency_curve, percentiles, shares_above
 from isocline.simulate.common.statistics.intervals import interval
+from isocline.simulate.routing.controls import controls
 from isocline.simulate.routing.engines import RoutingRun
 from isocline.simulate.routing.lower_bound import Bound
 from isocline.simulate.routing.replicate import Replication
@@ -22,16 +23,6 @@ FloatArray = npt.NDArray[np.float64]
 
 # More than this share of L between L and lambda W is said.
 LARGEST_GAP = 0.01
-
-
-def controls(part: Measured[Replication], rate: float) -> FloatArray:
-    """(R, 2) deviations of arrivals and of the served rate from their exact means, jobs/s.
-
-    Both means are the total arrival `rate`: of arrivals by definition, of sum l_b(N_b), which is
-    the busy servers times their rate, because in a steady state what comes must leave.
-    """
-    served = np.array([rep.rate[part.skip :].mean() for rep in part.reps])
-    return np.asarray(np.column_stack((part.arrived, served)) - rate)
 
 
 def _arrival_rate(part: Measured[Replication]) -> float:
@@ -111,8 +102,8 @@ def summary(
 ) -> PolicyResult:
     """The result of a policy that has figures, from replications of `run`.
 
-    `reference` is the first policy's part. `known_means`: arrivals and the served rate have the
-    mean of `controls`. `overloaded` are the backends that are sent more than they can serve.
+    `reference` is the first policy's part. `known_means`: arrivals and the served rates have the
+    means of `controls`. `overloaded` are the backends that are sent more than they can serve.
     """
     settings, system = run.settings, run.prepared.system
     rate, scale = float(system.rates.sum()), settings.scale

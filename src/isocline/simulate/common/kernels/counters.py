@@ -57,9 +57,12 @@ COUNTERS = 14
 #     SOJOURN       the sum of the sojourns that were recorded, s
 #     UNFINISHED    the sum of the times, s, that jobs which left unfinished were there; kernel
 #                   `abandonment` only, and its engine, at a failure
+#     JOB_RATE      the integral of JOBS x RATE over the block, jobs^2; in kernel `uniformised` the
+#                   sum of it over the block's ticks, jobs^2/s; 0 but there and in `tracked_chain`
 CLOCK, RATE, JOB_SECONDS, RATE_SECONDS, SOJOURN = 0, 1, 2, 3, 4
 UNFINISHED = 5
-GAUGES = 6
+JOB_RATE = 6
+GAUGES = 7
 
 
 class System(NamedTuple):

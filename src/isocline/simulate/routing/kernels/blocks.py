@@ -17,6 +17,7 @@ from isocline.simulate.common.kernels.counters import (
     COMPLETIONS,
     COUNTERS,
     GAUGES,
+    JOB_RATE,
     JOB_SECONDS,
     LOST,
     RATE_SECONDS,
@@ -128,6 +129,7 @@ def reset(count: Any, gauge: Any) -> None:
     count[AREA] = count[ARRIVALS] = count[COMPLETIONS] = count[TIMED] = 0
     count[ABANDONED] = count[LOST] = count[RESENT] = 0
     gauge[JOB_SECONDS] = gauge[RATE_SECONDS] = gauge[SOJOURN] = gauge[UNFINISHED] = 0.0
+    gauge[JOB_RATE] = 0.0
 
 
 reset_compiled = kernel(reset)

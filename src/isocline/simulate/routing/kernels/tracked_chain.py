@@ -25,6 +25,7 @@ from isocline.simulate.common.kernels.counters import (
     COMPLETIONS,
     DONE,
     EVENTS,
+    JOB_RATE,
     JOB_SECONDS,
     JOBS,
     LEARN,
@@ -94,7 +95,7 @@ def _track_until(  # noqa: C901  (one loop: a call per event costs as much as it
     now = gauge[CLOCK]
     total = count[JOBS]
     rate = gauge[RATE]
-    job_seconds = rate_seconds = sojourn = 0.0
+    job_seconds = rate_seconds = job_rate = sojourn = 0.0
     arrivals = completions = timed = events = 0
     status = DONE
     while status == DONE:
@@ -102,6 +103,7 @@ def _track_until(  # noqa: C901  (one loop: a call per event costs as much as it
         pause = min(pause * gap, until - now)
         job_seconds += total * pause
         rate_seconds += rate * pause
+        job_rate += total * rate * pause
         now += pause
         if now >= until:
             now = until
@@ -167,6 +169,7 @@ def _track_until(  # noqa: C901  (one loop: a call per event costs as much as it
     gauge[RATE] = rate
     gauge[JOB_SECONDS] += job_seconds
     gauge[RATE_SECONDS] += rate_seconds
+    gauge[JOB_RATE] += job_rate
     gauge[SOJOURN] += sojourn
     count[JOBS] = total
     count[ARRIVALS] += arrivals
@@ -203,7 +206,8 @@ def track(
         streams: Advanced by the draws.
         jobs: The jobs at backends; written, but for `key`, which means nothing here.
         count: (COUNTERS,) int64, written: JOBS, ARRIVALS, COMPLETIONS, TIMED and EVENTS.
-        gauge: (GAUGES,) float64, written: CLOCK, RATE, JOB_SECONDS, RATE_SECONDS and SOJOURN.
+        gauge: (GAUGES,) float64, written: CLOCK, RATE, JOB_SECONDS, RATE_SECONDS, SOJOURN and
+            JOB_RATE.
         histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
             there at the start.
         blocks: The ends of blocks are read; all else is written, unless nothing is to be noted:

@@ -23,6 +23,7 @@ from isocline.simulate.common.kernels.counters import (
     DONE,
     EVENTS,
     FETCHED,
+    JOB_RATE,
     JOBS,
     NOT_A_CANDIDATE,
     RATE,
@@ -54,7 +55,7 @@ def _run_until(
     area = 0
     arrivals = 0
     rate = gauge[RATE]
-    rate_sum = 0.0
+    rate_sum = job_rate = 0.0
     done = count[EVENTS]
     status = DONE
     fetched = np.int64(0)
@@ -96,6 +97,7 @@ def _run_until(
             jobs -= leaves
         area += jobs
         rate_sum += rate
+        job_rate += jobs * rate
     streams.events[0], streams.events[1] = s0, s1
     count[JOBS] = jobs
     count[AREA] += area
@@ -105,6 +107,7 @@ def _run_until(
     count[FETCHED] = fetched
     gauge[RATE] = rate
     gauge[RATE_SECONDS] += rate_sum
+    gauge[JOB_RATE] += job_rate
     return status
 
 
@@ -128,8 +131,8 @@ def run_chain(
         system: `numbers` and `upcoming` are scratch; the rest is read-only.
         streams: `events` and `policy` are advanced by the draws.
         count: (COUNTERS,) int64, written: JOBS, AREA, ARRIVALS, COMPLETIONS, EVENTS and FETCHED.
-        gauge: (GAUGES,) float64, written: RATE and RATE_SECONDS, a sum over ticks. The clock is
-            that of the ticks.
+        gauge: (GAUGES,) float64, written: RATE, and RATE_SECONDS and JOB_RATE, sums over ticks. The
+            clock is that of the ticks.
         blocks: All but `end` is written, unless nothing is to be noted: then only `done`.
         ticks: (n,) int64, events from the start of the run to the end of each block; read-only.
         last: How many blocks have ended when the kernel is done.
