@@ -12,6 +12,7 @@ for name in (
     "refined_mean_field",
     "hindsight",
     "simulation",
+    "precision",
     "prefix_caches",
     "cluster_simulation",
     "dispatch_core",

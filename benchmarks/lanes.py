@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.lanes_kernel import SUMMED, WIDTH, lanes, run_lanes
+from benchmarks.lanes_kernel import COUNTED, SUMMED, WIDTH, lanes, run_lanes
 from benchmarks.rivals import CHOICES
 from benchmarks.simulation import stations
 from isocline.model.curves import HyperbolicCurve
@@ -69,7 +69,7 @@ def measured(case: str, system: RoutingSystem, d: int, replications: int = WIDTH
         seconds.append((between - begun, time.process_time() - between))
     jobs = sum(int(one.count[counters.ARRIVALS]) for one in engines) / (ROUNDS + 1) / 1e6
     same = all(
-        np.array_equal(runs.counter[:, i], one.count)
+        np.array_equal(runs.counter[COUNTED, i], one.count[COUNTED])
         and np.array_equal(runs.gauge[SUMMED, i], one.gauge[SUMMED])
         for i, one in enumerate(engines)
     )

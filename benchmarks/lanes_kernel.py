@@ -41,6 +41,7 @@ from isocline.simulate.common.kernels.counters import (
     RATE,
     RATE_SECONDS,
     REST,
+    SAMPLED,
     TABLE_FULL,
     System,
 )
@@ -51,7 +52,8 @@ Floats = npt.NDArray[np.float64]
 
 WIDTH = 16  # two vectors of 512 bits; loops of 8 are unrolled before they would become vectors
 BLOCK = 32  # ticks; their draws, 20 KB, stay in the first-level cache
-# Sums that lanes have, too: all but that of a control variate.
+# What lanes count and sum: all but for control variates.
+COUNTED = np.arange(COUNTERS) != SAMPLED
 SUMMED = np.arange(GAUGES) != JOB_RATE
 _LOW = uint64(0xFFFFFFFF)
 _HALF = uint64(32)
@@ -67,8 +69,8 @@ class Lanes(NamedTuple):
 
     # (WIDTH, B) int32, jobs at each backend: a lane's own are together.
     workload: Integers
-    # (COUNTERS, WIDTH) int64 and (GAUGES, WIDTH) float64, as of `run_chain`, but for FETCHED
-    # and JOB_RATE.
+    # (COUNTERS, WIDTH) int64 and (GAUGES, WIDTH) float64, as of `run_chain`, but for FETCHED,
+    # SAMPLED and JOB_RATE.
     counter: npt.NDArray[np.int64]
     gauge: Floats
     # (5 WIDTH,) uint64: first and second word of the generator of events, then of the policy's; and

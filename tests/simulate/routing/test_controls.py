@@ -61,16 +61,15 @@ def test_means_of_controls_are_zero(
     assert np.all(np.abs(found.mean(axis=0)) <= 4.5 * errors)
 
 
-@pytest.mark.parametrize("load", [0.5, 0.9])
-def test_nothing_is_left_to_chance_in_mm1(load: float) -> None:
+def test_next_to_nothing_is_left_to_chance_in_mm1() -> None:
+    # There R N is N times the rate of the server: all that is left is that it is a sample.
     result = simulate(
-        fleet([station()], [load]), ["random"], horizon=2000.0, warmup=100.0, replications=20,
-        percentiles=False, threads=1,
+        fleet([station()], [0.9]), ["random"], horizon=20_000.0, warmup=1000.0, percentiles=False,
+        threads=1,
     ).policies[0]  # fmt: skip
-    assert result.mean_jobs is not None
-    assert result.mean_jobs.value == pytest.approx(load / (1.0 - load), rel=1e-9)
-    assert result.mean_jobs.low <= load / (1.0 - load) <= result.mean_jobs.high
-    assert result.mean_jobs.relative_half_width < 1e-8
+    assert result.mean_latency is not None
+    assert result.mean_latency.low <= 10.0 <= result.mean_latency.high
+    assert result.mean_latency.half_width < 0.05 * interval(result.latencies).half_width
 
 
 @pytest.mark.parametrize("curve", CURVES[1:], ids=lambda c: c.type)
@@ -82,7 +81,7 @@ def test_intervals_of_birth_death_chains_hold_their_means(curve: Curve) -> None:
     for seed in range(40):
         result = simulate(
             fleet([curve], [rate]), ["random"], horizon=5000.0 / rate, warmup=1000.0 / rate,
-            replications=20, percentiles=False, seed=seed, start="fluid", threads=1,
+            percentiles=False, seed=seed, start="fluid", threads=1,
         ).policies[0]  # fmt: skip
         assert result.mean_latency is not None
         trials += 1
@@ -90,7 +89,7 @@ def test_intervals_of_birth_death_chains_hold_their_means(curve: Curve) -> None:
         narrower.append(result.mean_latency.half_width / interval(result.latencies).half_width)
     low, _ = binom.interval(0.999, trials, 0.95)
     assert held >= low
-    assert np.median(narrower) < 0.3
+    assert np.median(narrower) < 0.5
 
 
 def test_a_precision_is_reached_with_the_exact_mean_inside() -> None:

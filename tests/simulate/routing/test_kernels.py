@@ -29,6 +29,7 @@ from isocline.simulate.routing.kernels import candidates, lookahead
 from isocline.simulate.routing.kernels import job_arena as arenas
 from isocline.simulate.routing.kernels.blocks import measured
 from isocline.simulate.routing.kernels.processor_sharing import Arriving
+from isocline.simulate.routing.kernels.uniformised import SAMPLED_EVERY
 from isocline.simulate.routing.prepare import Discipline, prepare
 from isocline.simulate.routing.replicate import Replication, replicate
 from isocline.simulate.routing.run_settings import RunSettings
@@ -213,13 +214,13 @@ def test_the_jump_kernel_equals_a_plain_loop_draw_for_draw() -> None:
     system, view = engine.system, engine.view
     twin = xoroshiro(engine.streams.events.tolist())
     ticks = round(50.0 * system.speed)
-    workload, area, arrivals, job_rate = [0, 0], 0, 0, 0.0
+    workload, area, arrivals, sampled, job_rate = [0, 0], 0, 0, 0, 0.0
 
     def column(table: Alias, x: int) -> int:
         i, coin = divmod((x & (2**40 - 1)) * int(table.columns), 2**40)
         return i if table.other.size == 0 or coin < table.threshold[i] else int(table.other[i])
 
-    for _ in range(ticks):
+    for tick in range(1, ticks + 1):
         event = next(twin)
         if event >> 40 < system.arriving:
             allowed = [0, 1] if column(system.sources, event) == 0 else [0]
@@ -232,12 +233,16 @@ def test_the_jump_kernel_equals_a_plain_loop_draw_for_draw() -> None:
             row = view.row[b]
             workload[b] -= thinning * system.peak[row] < system.rate[row, workload[b]]
         area += sum(workload)
-        rates = [system.rate[view.row[b], workload[b]] for b in (0, 1)]
-        job_rate += sum(workload) * sum(rates)
+        if tick % SAMPLED_EVERY == 0 or tick == ticks:
+            rates = [system.rate[view.row[b], workload[b]] for b in (0, 1)]
+            weighed = ((tick - 1) % SAMPLED_EVERY + 1) * sum(workload)
+            sampled += weighed
+            job_rate += weighed * sum(rates)
     engine.advance(50.0)
     assert engine.view.workload.tolist() == workload
     assert engine.count[counters.AREA] == area
     assert engine.count[counters.ARRIVALS] == arrivals
+    assert engine.count[counters.SAMPLED] == sampled
     assert engine.gauge[counters.JOB_RATE] == pytest.approx(job_rate, rel=1e-12)
 
 

@@ -9,8 +9,9 @@ whatever the policy: what crosses a level upwards crosses it downwards. In other
 generator of the chain has mean 0 on functions of N (S. Henderson and P. Glynn, Approximating
 martingales for variance reduction in Markov process simulation, Mathematics of Operations Research
 27(2), 2002). A weighted sum of g = 1 and g(N) = N takes out of a mean all noise of arrivals and
-departures that weighs as a linear function of N. That is all that there is in an M/M/1 queue, whose
-interval closes; what is left elsewhere is that the same N jobs are spread better or worse.
+departures that weighs as a linear function of N. That is all that there is in an M/M/1 queue; what
+is left elsewhere is that the same N jobs are spread better or worse. Of R N and N a sample
+does, which arrivals see as time does: what it adds is small beside what a run remembers.
 
 Tried and left out, as they took nothing more out of JSQ(3) on 100 servers or GMSR with secants on a
 mixed fleet: the number of arrivals, and of jobs that these find. g(N) = N^2 does from load 0.99 on.
@@ -31,11 +32,9 @@ def controls(part: Measured[Replication], rate: float) -> FloatArray:
     Of R, jobs/s, and of R N, jobs^2/s; where an engine does not sum the latter, of the arrivals,
     jobs/s, and of R.
     """
-
-    def mean(name: str) -> FloatArray:
-        return np.array([part.time_mean(getattr(rep, name)) for rep in part.reps])
-
-    served = mean("rate") - rate
-    if not any(rep.job_rate.any() for rep in part.reps):
+    served = np.array([part.time_mean(rep.rate) for rep in part.reps]) - rate
+    job_rate = part.total("job_rate")
+    if not job_rate.any():
         return np.column_stack((part.arrived - rate, served))
-    return np.column_stack((served, mean("job_rate") - rate * (mean("jobs") + 1.0)))
+    upwards = rate * (part.total("sampled") + part.total("samples"))
+    return np.column_stack((served, (job_rate - upwards) / part.total("samples")))

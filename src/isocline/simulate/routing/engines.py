@@ -150,6 +150,10 @@ class Engine(ABC):
         """(n,) length of each block, and the integral of the jobs over it; s, or ticks."""
         return np.diff(blocks.end, prepend=0.0), blocks.gauges[:, counters.JOB_SECONDS]
 
+    def samples(self, blocks: Blocks) -> FloatArray:
+        """(n,) terms of JOB_RATE in each block: what each arrival found."""
+        return blocks.counts[:, counters.ARRIVALS].astype(np.float64)
+
     def listed_work(self, since: float) -> FloatArray | None:  # noqa: ARG002
         """(F,) work of the listed jobs that come from `since` on, s; None if none are listed."""
         return None
@@ -242,6 +246,9 @@ class ChainEngine(Engine):
     def lengths_and_areas(self, blocks: Blocks) -> tuple[FloatArray, FloatArray]:
         ticks = np.diff(blocks.counts[:, counters.EVENTS], prepend=0).astype(np.float64)
         return ticks, blocks.counts[:, counters.AREA].astype(np.float64)
+
+    def samples(self, blocks: Blocks) -> FloatArray:
+        return self.lengths_and_areas(blocks)[0]
 
     def advance_blocks(self, blocks: Blocks, last: int) -> None:
         self._finish(lambda: self._run(blocks, last))

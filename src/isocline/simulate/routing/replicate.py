@@ -30,7 +30,9 @@ class Replication(Figures):
 
     jobs: FloatArray  # (n,) mean jobs in the block
     rate: FloatArray  # (n,) mean total service rate in the block, jobs/s
-    job_rate: FloatArray  # (n,) mean of jobs x total service rate, jobs^2/s; 0 if not summed
+    job_rate: FloatArray  # (n,) sum of jobs x total service rate, jobs^2/s; 0 if none is taken
+    sampled: IndexArray  # (n,) sum of jobs over its terms
+    samples: FloatArray  # (n,) number of its terms
     snapshots: npt.NDArray[np.int32]  # (n, B) jobs at the end of each block, or (0, B)
     late: FloatArray  # (2, B) mean jobs at block ends in the third and in the last quarter
     backend_jobs: FloatArray  # (B,) mean jobs at block ends in the last three quarters
@@ -126,7 +128,9 @@ class _Recorder(Recorder[Engine, Replication]):
         return Replication(
             jobs=job_seconds / lengths,
             rate=blocks.gauges[:, counters.RATE_SECONDS] / lengths,
-            job_rate=blocks.gauges[:, counters.JOB_RATE] / lengths,
+            job_rate=blocks.gauges[:, counters.JOB_RATE].copy(),
+            sampled=self.counted(counters.SAMPLED),
+            samples=self.engine.samples(blocks),
             snapshots=blocks.snapshots,
             late=blocks.quarters[2:] / quarter,
             backend_jobs=blocks.quarters[1:].sum(axis=0) / (3 * quarter),

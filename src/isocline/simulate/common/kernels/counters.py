@@ -19,7 +19,7 @@ LEARN = 4  # curves are due to be fitted
 
 # Entries of `count`, the counters of a run: (COUNTERS,) int64. The engine makes them, the kernel
 # writes them, and `blocks` sets back at the end of a block those that are counted by block: AREA,
-# ARRIVALS, COMPLETIONS, TIMED, ABANDONED, LOST and RESENT.
+# ARRIVALS, COMPLETIONS, TIMED, ABANDONED, LOST, RESENT and SAMPLED.
 #
 #     JOBS         jobs in the system, those held, travelling or to be sent again included
 #     AREA         the sum of JOBS over the block's ticks; kernel `uniformised` only
@@ -28,6 +28,7 @@ LEARN = 4  # curves are due to be fitted
 #     EVENTS       events since the start
 #     TIMED        jobs whose sojourn was recorded
 #     NEXT         the next job of the list of arrivals; in kernel `slotted` the slots played
+#     SAMPLED      the sum of JOBS over the terms of JOB_RATE
 #     FETCHED      means nothing: keeps what was read ahead from being optimised away
 #
 # Of kernel `abandonment` alone, and of its engine, which at a failure writes LOST, RESENT and
@@ -44,7 +45,8 @@ TIMED, NEXT = 5, 6
 FETCHED = 7
 ABANDONED, LOST, RESENT = 8, 9, 10
 EXPIRED, AGAIN, AGAIN_END = 11, 12, 13
-COUNTERS = 14
+SAMPLED = 14
+COUNTERS = 15
 # Entries of `gauge`, the sums of a run: (GAUGES,) float64. The engine makes them, and sets RATE
 # where it changes a curve or a workload itself; the kernel writes them, and `blocks` sets all but
 # CLOCK and RATE back.
@@ -57,8 +59,8 @@ COUNTERS = 14
 #     SOJOURN       the sum of the sojourns that were recorded, s
 #     UNFINISHED    the sum of the times, s, that jobs which left unfinished were there; kernel
 #                   `abandonment` only, and its engine, at a failure
-#     JOB_RATE      the integral of JOBS x RATE over the block, jobs^2; in kernel `uniformised` the
-#                   sum of it over the block's ticks, jobs^2/s; 0 but there and in `tracked_chain`
+#     JOB_RATE      the sum of JOBS x RATE, jobs^2/s, as arrivals find them in `tracked_chain`, and
+#                   over the block's ticks in `uniformised`; 0 in other kernels
 CLOCK, RATE, JOB_SECONDS, RATE_SECONDS, SOJOURN = 0, 1, 2, 3, 4
 UNFINISHED = 5
 JOB_RATE = 6

@@ -24,7 +24,7 @@ LEVEL = 0.95
 # With fewer replications the lost degrees of freedom cost more than the controls bring.
 LEAST_FOR_CONTROLS = 10
 # Share of a mean that its sums may be rounded by: controls that explain a mean altogether, as they
-# do that of an M/M/1 queue, leave no other error.
+# may that of an M/M/1 queue, leave no other error.
 ROUNDING = 1e-9
 
 

@@ -22,6 +22,7 @@ from isocline.simulate.common.kernels.counters import (
     LOST,
     RATE_SECONDS,
     RESENT,
+    SAMPLED,
     SOJOURN,
     TIMED,
     UNFINISHED,
@@ -127,7 +128,7 @@ def reset(count: Any, gauge: Any) -> None:
     0.
     """
     count[AREA] = count[ARRIVALS] = count[COMPLETIONS] = count[TIMED] = 0
-    count[ABANDONED] = count[LOST] = count[RESENT] = 0
+    count[ABANDONED] = count[LOST] = count[RESENT] = count[SAMPLED] = 0
     gauge[JOB_SECONDS] = gauge[RATE_SECONDS] = gauge[SOJOURN] = gauge[UNFINISHED] = 0.0
     gauge[JOB_RATE] = 0.0
 

@@ -33,6 +33,7 @@ from isocline.simulate.common.kernels.counters import (
     RATE,
     RATE_SECONDS,
     REST,
+    SAMPLED,
     SOJOURN,
     TABLE_FULL,
     TIMED,
@@ -96,14 +97,13 @@ def _track_until(  # noqa: C901  (one loop: a call per event costs as much as it
     total = count[JOBS]
     rate = gauge[RATE]
     job_seconds = rate_seconds = job_rate = sojourn = 0.0
-    arrivals = completions = timed = events = 0
+    arrivals = completions = timed = events = sampled = 0
     status = DONE
     while status == DONE:
         s0, s1, pause = exponential(s0, s1)
         pause = min(pause * gap, until - now)
         job_seconds += total * pause
         rate_seconds += rate * pause
-        job_rate += total * rate * pause
         now += pause
         if now >= until:
             now = until
@@ -126,6 +126,8 @@ def _track_until(  # noqa: C901  (one loop: a call per event costs as much as it
             record_stay(observed, backend, n, now, False)
             view.workload[backend] = n + 1
             row = uint32(view.row[backend])
+            sampled += total
+            job_rate += total * rate
             rate += system.rate[row, uint32(n + 1)] - system.rate[row, uint32(n)]
             total += 1
             arrivals += 1
@@ -176,6 +178,7 @@ def _track_until(  # noqa: C901  (one loop: a call per event costs as much as it
     count[COMPLETIONS] += completions
     count[TIMED] += timed
     count[EVENTS] += events
+    count[SAMPLED] += sampled
     return status
 
 
@@ -205,7 +208,8 @@ def track(
         system: `numbers` is scratch; the rest is read-only.
         streams: Advanced by the draws.
         jobs: The jobs at backends; written, but for `key`, which means nothing here.
-        count: (COUNTERS,) int64, written: JOBS, ARRIVALS, COMPLETIONS, TIMED and EVENTS.
+        count: (COUNTERS,) int64, written: JOBS, ARRIVALS, COMPLETIONS, TIMED, EVENTS and
+            SAMPLED.
         gauge: (GAUGES,) float64, written: CLOCK, RATE, JOB_SECONDS, RATE_SECONDS, SOJOURN and
             JOB_RATE.
         histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
