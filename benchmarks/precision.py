@@ -128,8 +128,8 @@ def coverage(case: Case, load: float, runs: int) -> str:
         except RunTooShortError:
             refused += 1
             continue
-        for i, known in enumerate((None, policy.controls)):
-            one = interval(policy.latencies, known)
+        assert policy.mean_latency is not None
+        for i, one in enumerate((interval(policy.latencies), policy.mean_latency)):
             held[i] += one.low <= exact <= one.high
             width[i] += one.half_width / exact
     runs -= refused

@@ -44,14 +44,11 @@ def replications(run: Run[Any, Any, Any], count: int) -> list[Replication]:
     curves=st.lists(st.sampled_from(CURVES), min_size=1, max_size=4),
     load=st.floats(0.2, 0.8),
     policy=st.sampled_from(POLICIES),
-    timed=st.booleans(),
 )
-def test_means_of_controls_are_zero(
-    curves: list[Curve], load: float, policy: str, timed: bool
-) -> None:
+def test_means_of_controls_are_zero(curves: list[Curve], load: float, policy: str) -> None:
     # Round robin divides evenly, so that each backend must be able to serve its share.
     rate = load * len(curves) * min(curve.supremum for curve in curves)
-    settings = RunSettings(1500.0 / rate, 300.0 / rate, percentiles=timed)
+    settings = RunSettings(1500.0 / rate, 300.0 / rate, percentiles=False)
     run = Run(prepare(fleet(curves, [rate])), parse(policy), settings)
     part = Measured(replications(run, 40), settings.ends, settings.discarded_blocks)
     found = controls(part, rate)
@@ -103,17 +100,18 @@ def test_a_precision_is_reached_with_the_exact_mean_inside() -> None:
     assert abs(mean.value - exact) <= 2 * mean.half_width
 
 
-def test_engines_that_list_jobs_have_the_controls_that_need_no_more_sums() -> None:
-    def found(listed: bool) -> Floats:
+def test_engines_that_time_or_list_jobs_have_the_controls_that_need_no_more_sums() -> None:
+    def found(timed: bool, listed: bool) -> Floats:
         result = simulate(
-            mixed(), ["jsq"], horizon=200.0, warmup=20.0, percentiles=False,
+            mixed(), ["jsq"], horizon=200.0, warmup=20.0, percentiles=timed,
             common_arrivals=listed, threads=1,
         ).policies[0]  # fmt: skip
         assert result.controls is not None
         return result.controls
 
-    apart, listed = found(False), found(True)
-    assert apart.shape == listed.shape == (10, 2)
     # Arrivals in 180 s at 20/s: whole numbers, but for their known mean.
-    assert np.allclose(listed[:, 0] * 180.0, np.round(listed[:, 0] * 180.0))
-    assert not np.allclose(apart[:, 0] * 180.0, np.round(apart[:, 0] * 180.0))
+    for timed, listed in ((True, False), (False, True)):
+        arrived = 180.0 * found(timed, listed)[:, 0]
+        assert np.allclose(arrived, np.round(arrived))
+    served = 180.0 * found(False, False)[:, 0]
+    assert not np.allclose(served, np.round(served))

@@ -151,8 +151,8 @@ class Engine(ABC):
         return np.diff(blocks.end, prepend=0.0), blocks.gauges[:, counters.JOB_SECONDS]
 
     def samples(self, blocks: Blocks) -> FloatArray:
-        """(n,) terms of JOB_RATE in each block: what each arrival found."""
-        return blocks.counts[:, counters.ARRIVALS].astype(np.float64)
+        """(n,) terms of JOB_RATE in each block."""
+        return np.zeros(blocks.end.size)
 
     def listed_work(self, since: float) -> FloatArray | None:  # noqa: ARG002
         """(F,) work of the listed jobs that come from `since` on, s; None if none are listed."""

@@ -11,7 +11,7 @@ from isocline.simulate.common.estimate import Estimate
 from isocline.simulate.common.measured import Measured, differences, growing, speed_of
 from isocline.simulate.common.percentiles import latency_curve, percentiles, shares_above
 from isocline.simulate.common.statistics.intervals import interval
-from isocline.simulate.routing.controls import controls
+from isocline.simulate.routing.controls import controls, has_product
 from isocline.simulate.routing.engines import RoutingRun
 from isocline.simulate.routing.lower_bound import Bound
 from isocline.simulate.routing.replicate import Replication
@@ -109,7 +109,8 @@ def summary(
     rate, scale = float(system.rates.sum()), settings.scale
     known = controls(part, rate) if known_means else None
     latency = part.latencies(rate)
-    jobs = interval(part.numbers, known).over(scale)
+    robust = known is not None and has_product(part)
+    jobs = interval(part.numbers, known, robust=robust).over(scale)
     # Engines that list jobs time them in any case.
     p50 = p95 = p99 = difference = None
     curve: tuple[tuple[float, float], ...] = ()
@@ -123,7 +124,7 @@ def summary(
         policy=label,
         status="overloaded" if overloaded else "stable",
         mean_jobs=jobs,
-        mean_latency=interval(latency, known),
+        mean_latency=interval(latency, known, robust=robust),
         p50=p50,
         p95=p95,
         p99=p99,

@@ -28,7 +28,7 @@ LEARN = 4  # curves are due to be fitted
 #     EVENTS       events since the start
 #     TIMED        jobs whose sojourn was recorded
 #     NEXT         the next job of the list of arrivals; in kernel `slotted` the slots played
-#     SAMPLED      the sum of JOBS over the terms of JOB_RATE
+#     SAMPLED      the sum of JOBS over the same sample
 #     FETCHED      means nothing: keeps what was read ahead from being optimised away
 #
 # Of kernel `abandonment` alone, and of its engine, which at a failure writes LOST, RESENT and
@@ -59,8 +59,8 @@ COUNTERS = 15
 #     SOJOURN       the sum of the sojourns that were recorded, s
 #     UNFINISHED    the sum of the times, s, that jobs which left unfinished were there; kernel
 #                   `abandonment` only, and its engine, at a failure
-#     JOB_RATE      the sum of JOBS x RATE, jobs^2/s, as arrivals find them in `tracked_chain`, and
-#                   over the block's ticks in `uniformised`; 0 in other kernels
+#     JOB_RATE      the sum of JOBS x RATE over the block's ticks, jobs^2/s; kernel `uniformised`
+#                   only, of a sample
 CLOCK, RATE, JOB_SECONDS, RATE_SECONDS, SOJOURN = 0, 1, 2, 3, 4
 UNFINISHED = 5
 JOB_RATE = 6

@@ -25,7 +25,6 @@ from isocline.simulate.common.kernels.counters import (
     COMPLETIONS,
     DONE,
     EVENTS,
-    JOB_RATE,
     JOB_SECONDS,
     JOBS,
     LEARN,
@@ -33,7 +32,6 @@ from isocline.simulate.common.kernels.counters import (
     RATE,
     RATE_SECONDS,
     REST,
-    SAMPLED,
     SOJOURN,
     TABLE_FULL,
     TIMED,
@@ -96,8 +94,8 @@ def _track_until(  # noqa: C901  (one loop: a call per event costs as much as it
     now = gauge[CLOCK]
     total = count[JOBS]
     rate = gauge[RATE]
-    job_seconds = rate_seconds = job_rate = sojourn = 0.0
-    arrivals = completions = timed = events = sampled = 0
+    job_seconds = rate_seconds = sojourn = 0.0
+    arrivals = completions = timed = events = 0
     status = DONE
     while status == DONE:
         s0, s1, pause = exponential(s0, s1)
@@ -126,8 +124,6 @@ def _track_until(  # noqa: C901  (one loop: a call per event costs as much as it
             record_stay(observed, backend, n, now, False)
             view.workload[backend] = n + 1
             row = uint32(view.row[backend])
-            sampled += total
-            job_rate += total * rate
             rate += system.rate[row, uint32(n + 1)] - system.rate[row, uint32(n)]
             total += 1
             arrivals += 1
@@ -171,14 +167,12 @@ def _track_until(  # noqa: C901  (one loop: a call per event costs as much as it
     gauge[RATE] = rate
     gauge[JOB_SECONDS] += job_seconds
     gauge[RATE_SECONDS] += rate_seconds
-    gauge[JOB_RATE] += job_rate
     gauge[SOJOURN] += sojourn
     count[JOBS] = total
     count[ARRIVALS] += arrivals
     count[COMPLETIONS] += completions
     count[TIMED] += timed
     count[EVENTS] += events
-    count[SAMPLED] += sampled
     return status
 
 
@@ -208,10 +202,8 @@ def track(
         system: `numbers` is scratch; the rest is read-only.
         streams: Advanced by the draws.
         jobs: The jobs at backends; written, but for `key`, which means nothing here.
-        count: (COUNTERS,) int64, written: JOBS, ARRIVALS, COMPLETIONS, TIMED, EVENTS and
-            SAMPLED.
-        gauge: (GAUGES,) float64, written: CLOCK, RATE, JOB_SECONDS, RATE_SECONDS, SOJOURN and
-            JOB_RATE.
+        count: (COUNTERS,) int64, written: JOBS, ARRIVALS, COMPLETIONS, TIMED and EVENTS.
+        gauge: (GAUGES,) float64, written: CLOCK, RATE, JOB_SECONDS, RATE_SECONDS and SOJOURN.
         histogram: (BUCKETS,) int32, jobs by sojourn; those completed are added, unless they were
             there at the start.
         blocks: The ends of blocks are read; all else is written, unless nothing is to be noted:
