@@ -1,6 +1,7 @@
 """Servers that fetch data for tasks to come: which, how much, and whatever happens meanwhile."""
 
 import math
+import random
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -156,6 +157,44 @@ def test_where_reading_is_as_quick_as_hearing_nothing_is_fetched() -> None:
     actions = submitted(core, 50)
     assert of(Fetch, actions) == []
     assert (REMOTE, 1) in [(one.level, one.server) for one in actions if isinstance(one, Start)]
+
+
+@pytest.mark.parametrize("policy", NEAR)
+def test_fetched_for_is_the_first_server_for_which_most_wait(policy: str) -> None:
+    """As counted anew from the queues after each event."""
+    rng = random.Random(3)
+    core, fetched = core_with(policy, servers=7), 0
+    running: list[tuple[int, int]] = []
+    coming: list[tuple[int, int]] = []
+    holders: dict[int, list[int]] = {}
+    unfinished: set[int] = set()
+
+    def note(actions: list[Action]) -> None:
+        nonlocal fetched
+        waiting = [count for count, _ in core.snapshot().queues[:7]]
+        longest = waiting.index(max(waiting))
+        for task, server in of(Fetch, actions):
+            assert task in core.snapshot().lists[longest]
+            assert server != longest
+            fetched += 1
+        coming.extend(of(Fetch, actions))
+        running.extend(of(Start, actions))
+
+    for task in range(400):
+        holders[task] = rng.sample(range(7 if task % 3 else 3), 2)
+        unfinished.add(task)
+        note(core.submitted(task, holders[task], 0.1 * task))
+        if running and rng.random() < 0.8:
+            done, server = running.pop(rng.randrange(len(running)))
+            unfinished.remove(done)
+            note(core.finished(done, server, 0.1 * task, 1.0))
+        if coming and rng.random() < 0.5:
+            ready, server = coming.pop(rng.randrange(len(coming)))
+            if ready in unfinished:
+                holders[ready].append(server)
+                note(core.holds(ready, holders[ready], 0.1 * task))
+            note(core.fetched(ready, server, 0.1 * task, 1.0))
+    assert fetched > 50
 
 
 def test_a_negative_number_of_fetches_is_refused() -> None:

@@ -103,7 +103,8 @@ def give_way(state: State, copy: Attempt, now: float, queue: int = NONE) -> list
 
 def begin_fetches(state: State, now: float) -> list[Action]:
     """Register the fetches that the last event begins."""
-    return _begin(state, state.policy_state.fetches(), now)
+    fetches = state.policy_state.fetches()
+    return _begin(state, fetches, now) if fetches else []
 
 
 def _begin(state: State, fetches: Iterable[tuple[int, ...]], now: float) -> list[Action]:

@@ -97,6 +97,7 @@ def empty_kernel_state(setting: ClusterSetting) -> KernelState:
         fetching=np.zeros(setting.size, np.int32),
         fetch_limits=np.zeros(3),
         fetches=np.zeros(1 + FETCH_FACTS * state.MOST_FETCHES, np.int64),
+        longest=np.tile(np.array([NONE, 0], np.int32), (1 + setting.racks * (setting.racks > 1), 1)),
         unqueued=np.zeros(1, np.int64),
         up=np.zeros(0, np.int64),
     )
@@ -144,6 +145,27 @@ def relisted(view: ClusterView, jobs: int, binds: bool) -> ClusterView:
     if sorts:
         list_by_job(view, binds)
     return view
+
+
+def lists_with_space(view: ClusterView, old: ClusterView, live: IndexArray) -> Lists:
+    """Empty lists for a view, with space for those of an old view of no more servers.
+
+    `live` has the number of tasks in each of the old lists, first of all queues, then of each
+    job's. Queues that correspond to none there get little space: they are widened as needed.
+    """
+    rows, queues, servers = view.lists.ring.shape[0], view.columns.shape[0], view.rack.size
+    old_queues, before = old.columns.shape[0], old.rack.size
+    known = live.reshape(-1, old_queues)
+    count = np.zeros((rows // queues, queues), np.int64)
+    same = count[: len(known)]
+    same[:, :before] = known[:, :before]
+    if old_queues % before == 0 and queues * before == old_queues * servers:  # as many for each
+        each = old_queues // before
+        by_server = same.reshape(-1, each, servers)
+        by_server[:, :, :before] = known.reshape(-1, each, before)
+    elif queues - servers == old_queues - before:  # and some of no server
+        same[:, servers:] = known[:, before:]
+    return _lists_for(count.ravel(), int(view.lists.mark[LEFT]))
 
 
 def _lists_for(live: IndexArray, left: int) -> Lists:

@@ -191,7 +191,7 @@ class Core:
         if not arrays.waits(row):
             arrays.set_holders(row, state.up(holders))
             return []
-        if set(state.up(holders)) == set(arrays.facts(row)[0]):
+        if set(state.up(holders)) == set(arrays.holders(row)):
             return []
         # A prefetched task is the last in every list.
         prefetched = any(state.prefetch.has(task, server) for server in holders)

@@ -49,15 +49,11 @@ class FairShares:
 
     def charge(self, row: int, function: int) -> None:
         """Charge a job for a task that was not started by the policy."""
-        fair_share = self.policy_state.state.fair_share
-        fair_share.served[row] += self.policy_state.core.cost[function] / fair_share.weight[row]
+        self.policy_state.charge(row, function)
 
     def correct(self, row: int, function: int, seconds: float) -> None:
         """Correct a task's charge, made at its start, from its expected to its actual time."""
-        fair_share = self.policy_state.state.fair_share
-        fair_share.served[row] += (
-            seconds - self.policy_state.core.cost[function]
-        ) / fair_share.weight[row]
+        self.policy_state.correct_charge(row, function, seconds)
 
     def _free_row(self) -> int:
         if len(self._row) < len(self._tasks):
@@ -77,5 +73,5 @@ class FairShares:
             policy_state.set_jobs(fair_share.served.size)
         policy_state.state.fair_share.served[:] = fair_share.served
         policy_state.state.fair_share.weight[:] = fair_share.weight
-        policy_state.core = policy_state.core._replace(cost=self.policy_state.core.cost)
+        policy_state.share_costs(self.policy_state)
         self.policy_state = policy_state

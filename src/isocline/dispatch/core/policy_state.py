@@ -14,23 +14,38 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from isocline.compilation.kept_arguments import KeptArguments
 from isocline.dispatch.core import allocation
 from isocline.dispatch.core.kernels import state as kernel_state
 from isocline.dispatch.core.kernels import step
 from isocline.dispatch.core.kernels.admission import drop_holder, unref_all
 from isocline.dispatch.core.kernels.queues import drop_stale, first_waiting
-from isocline.dispatch.core.kernels.state import FETCH_FACTS, FUNCTION, MOST_HOLDERS, START_FACTS
+from isocline.dispatch.core.kernels.state import (
+    FETCH_FACTS,
+    FUNCTION,
+    MOST_HOLDERS,
+    SERIAL,
+    START_FACTS,
+    KernelState,
+)
 from isocline.dispatch.core.unplaceable import TaskSpec
 from isocline.policies.own_code import CANNOT_COMPILE, blame
-from isocline.policies.scheduling.contract import RACK, REMOTE, ClusterSetting, SchedulingPolicy
+from isocline.policies.scheduling.contract import (
+    RACK,
+    REMOTE,
+    ClusterSetting,
+    ClusterView,
+    SchedulingPolicy,
+)
 from isocline.policies.scheduling.own_rules import functions_of, misused, option_of
 from isocline.policies.scheduling.state.columns import IDLE, LENGTH, LEVEL, SERVING, WAITING
 from isocline.policies.scheduling.state.fair_share import FairShare
+from isocline.policies.scheduling.state.idle_servers import COUNT
 from isocline.policies.scheduling.state.longest_queue import is_full, with_more_keys
 from isocline.policies.scheduling.state.tasks import (
+    BORN,
     ENTRIES,
     FIRST_TASKS,
-    FREE,
     FULL,
     HIGH,
     JOB,
@@ -39,7 +54,7 @@ from isocline.policies.scheduling.state.tasks import (
     NONE,
     WAITS,
 )
-from isocline.policies.scheduling.state.transitions import WRONG_TIME, YES
+from isocline.policies.scheduling.state.transitions import WRONG_TIME, YES, SchedulerState
 from isocline.randomness.draws import Stream
 
 IndexArray = npt.NDArray[np.int64]
@@ -47,7 +62,14 @@ IndexArray = npt.NDArray[np.int64]
 
 @final
 class PolicyState:
-    """State of one policy on M servers, all idle at first."""
+    """State of one policy on M servers, all idle at first.
+
+    Attributes:
+        view: Arrays that the policy sees. Like the next two replaced by `_replace` alone.
+        state: The policy's functions, and the fair shares of jobs.
+        core: Arrays of the core's kernel besides.
+        width: Number of holders per task for which the arrays have space.
+    """
 
     def __init__(
         self,
@@ -63,14 +85,39 @@ class PolicyState:
         self.setting = setting
         self.task_of = [NONE] * FIRST_TASKS  # row -> the caller's number
         self.rng = rng
-        self.view = allocation.empty_view(setting, policy)
-        self.state = allocation.empty_state(setting, policy)
-        self.core = allocation.empty_kernel_state(setting)
-        self._described = self.core.described.data  # memoryviews are four times as fast as arrays
-        self._starts = self.core.starts.data
-        self._fetches = self.core.fetches.data
-        self._columns = self.view.columns.data
-        self._step, self._due = self._compiled()
+        self._kept: KeptArguments | None = None
+        self._replace(
+            allocation.empty_view(setting, policy),
+            allocation.empty_state(setting, policy),
+            allocation.empty_kernel_state(setting),
+        )
+        self._kept = KeptArguments((self.state, self.view, self.core, rng))
+        self._at = self._kept.address
+        self._step, self._due = self._compiled(self._kept.type)
+
+    def _replace(
+        self,
+        view: ClusterView | None = None,
+        state: SchedulerState | None = None,
+        core: KernelState | None = None,
+    ) -> None:
+        """Replace arrays, and note where the new ones are."""
+        if view is not None:
+            self.view = view
+            # memoryviews are four times as fast as arrays
+            self._columns, self._fact = view.columns.data, view.tasks.fact.data
+            self._idle = view.idle.part.data
+            self._holders, self._time = view.tasks.holders.data, view.tasks.time.data
+            self.width = view.tasks.holders.size // view.tasks.fact.shape[0]
+        if state is not None:
+            self.state = state
+            self._served, self._weight = state.fair_share.served.data, state.fair_share.weight.data
+        if core is not None:
+            self.core = core
+            self._described, self._cost = core.described.data, core.cost.data
+            self._starts, self._fetches = core.starts.data, core.fetches.data
+        if self._kept is not None:
+            self._kept.replace((self.state, self.view, self.core, self.rng))
 
     def warm_up(self) -> None:
         """Compile the rarely used kernels, before there are tasks.
@@ -93,34 +140,35 @@ class PolicyState:
         """Admit a task by the event `how`; returns its row. `old` is a row that it leaves."""
         self.describe(spec, holders)
         self.event(how, 0, old, now, spec.submitted)
-        return self._described[0]
+        return self.described_row(spec.task)
 
     def describe(self, spec: TaskSpec, holders: Sequence[int]) -> None:
-        """Describe the task of the next event, which gives it a row."""
-        if len(holders) > MOST_HOLDERS:
-            rotated = [holders[(spec.serial + i) % len(holders)] for i in range(len(holders))]
-            rotated.sort(key=lambda server: not self.is_idle(server))
-            holders = rotated[:MOST_HOLDERS]
-        self.widen(len(holders))
+        """Describe the task of the next event, which gives it a row: see `described_row`."""
+        count = len(holders)
+        if count > self.width:
+            if count > MOST_HOLDERS:
+                rotated = [holders[(spec.serial + i) % count] for i in range(count)]
+                rotated.sort(key=lambda server: not self.is_idle(server))
+                holders, count = rotated[:MOST_HOLDERS], MOST_HOLDERS
+            self.widen(count)
         described = self._described
-        task, described[0], described[1], described[2], _ = spec
-        described[3] = len(holders)
+        _, described[0], described[1], described[2], _ = spec
+        described[3] = count
         for i, server in enumerate(holders, 4):
             described[i] = server
-        self.task_of[self._next_row()] = task
 
-    def described_row(self) -> int:
-        """Row that the described task was given."""
-        return self._described[0]
+    def described_row(self, task: int) -> int:
+        """Row that the described task was given, from now on that of the caller's `task`."""
+        row = self._described[0]
+        self.task_of[row] = task
+        return row
 
     def event(
         self, event: int, server: int = 0, row: int = 0, now: float = 0.0, born: float = 0.0
     ) -> None:
         """Run any event of `kernels.step`; `starts` and `fetches` then have its results."""
         try:
-            status = self._step(
-                self.state, self.view, self.core, event, server, row, born, now, self.rng
-            )
+            status = self._step(self._at, event, server, row, born, now)
         except Exception as error:
             self._blame(error)
             raise
@@ -149,7 +197,7 @@ class PolicyState:
         if not self.policy.waits:
             return np.inf
         try:
-            due: float = self._due(self.state, self.view, now)
+            due: float = self._due(self._at, now)
         except Exception as error:
             self._blame(error)
             raise
@@ -161,34 +209,43 @@ class PolicyState:
         """Raise PolicyError in place of an error in a user's policy function."""
         blame(self.policy.name, functions_of(self.state.rules), error)
 
-    def adopt_tasks(self, old: "PolicyState", waiting: IndexArray, running: Sequence[int]) -> None:
+    def adopt_tasks(
+        self, old: "PolicyState", waiting: IndexArray, running: Sequence[int]
+    ) -> IndexArray:
         """Take over the tasks of a policy state that is no longer used, with their rows.
 
         Waiting tasks are in no queue, and running ones at no server, until that is entered here.
+        Returns how many tasks wait in each of the old lists.
         """
         lists = old.view.lists
-        drop_stale(old.view.tasks, lists, np.zeros(lists.ring.shape[0], np.int64))
+        live = np.zeros(lists.ring.shape[0], np.int64)
+        drop_stale(old.view.tasks, lists, live)
         fact = old.view.tasks.fact
         fact[waiting, ENTRIES] = 1
         fact[running, ENTRIES] = 0
-        self.view = self.view._replace(tasks=old.view.tasks)
+        self._replace(self.view._replace(tasks=old.view.tasks))
         self.view.lists.mark[LEFT] = lists.mark[LEFT]
         self.task_of = old.task_of
+        return live
+
+    def reserve(self, old: "PolicyState", live: IndexArray) -> None:
+        """Make space in the lists, all of which are empty, for those of an old policy state.
+
+        `live` has the number of tasks in each of these.
+        """
+        lists = allocation.lists_with_space(self.view, old.view, live)
+        self._replace(self.view._replace(lists=lists))
 
     def set_unqueued(self, rows: IndexArray, up: Sequence[int]) -> None:
         """Set tasks for UNQUEUE_MANY or REQUEUE_MANY, and servers local to those without data."""
-        self.core = self.core._replace(unqueued=np.append(0, rows), up=np.array(up, np.int64))
+        core = self.core._replace(unqueued=np.append(0, rows), up=np.array(up, np.int64))
+        self._replace(core=core)
 
     def requeued(self) -> int:
         """Number of the unqueued tasks that have been requeued."""
         return int(self.core.unqueued[0])
 
     # Observable state
-
-    @property
-    def width(self) -> int:
-        """Number of holders per task for which the arrays have space."""
-        return int(self.view.tasks.holders.size // self.view.tasks.fact.shape[0])
 
     def waiting(self, queue: int) -> int:
         """Number of tasks waiting in a queue or list."""
@@ -231,7 +288,7 @@ class PolicyState:
 
     def idle_count(self) -> int:
         """Number of idle servers that are up."""
-        return int(self.view.idle.part[0, 1])
+        return self._idle[0, COUNT]
 
     def is_idle(self, server: int) -> bool:
         """Whether a server is up and idle."""
@@ -251,27 +308,31 @@ class PolicyState:
 
     def waits(self, row: int) -> bool:
         """Whether a task has not started."""
-        return bool(self.view.tasks.fact[row, WAITS])
+        return self._fact[row, WAITS] != 0
 
     def job(self, row: int) -> int:
         """Row of a task's job."""
-        return int(self.view.tasks.fact[row, JOB])
+        return self._fact[row, JOB]
 
     def facts(self, row: int) -> tuple[list[int], int, int]:
         """Local servers, job's row and function of a task."""
-        fact = self.view.tasks.fact[row]
-        local = self.view.tasks.holders[fact[LOW] : fact[HIGH]]
-        return local.tolist(), int(fact[JOB]), int(fact[FUNCTION])
+        return self.holders(row), self._fact[row, JOB], self._fact[row, FUNCTION]
+
+    def holders(self, row: int) -> list[int]:
+        """Local servers of a task."""
+        return self._holders[self._fact[row, LOW] : self._fact[row, HIGH]].tolist()
 
     def spec(self, row: int) -> tuple[TaskSpec, list[int]]:
         """Return a task's description, and its holders."""
-        return self.description(row), self.facts(row)[0]
+        return self.description(row), self.holders(row)
 
     def description(self, row: int) -> TaskSpec:
         """Return a task's description."""
-        fact = self.view.tasks.fact[row].tolist()
-        submitted, serial = self.view.tasks.time[row].tolist()
-        return TaskSpec(self.task_of[row], fact[JOB], fact[FUNCTION], int(serial), submitted)
+        fact, time = self._fact, self._time
+        serial = int(time[row, SERIAL])
+        return TaskSpec(
+            self.task_of[row], fact[row, JOB], fact[row, FUNCTION], serial, time[row, BORN]
+        )
 
     def queues(self) -> tuple[tuple[int, int], ...]:
         """Number of waiting tasks of each queue, and the queue length that the policy sees."""
@@ -324,24 +385,37 @@ class PolicyState:
     def set_cost(self, function: int, seconds: float) -> None:
         """Set the service time of a function."""
         while not self.has_cost(function):
-            self.core = self.core._replace(cost=np.tile(self.core.cost, 2))
-        self.core.cost[function] = seconds
+            self._replace(core=self.core._replace(cost=np.tile(self.core.cost, 2)))
+        self._cost[function] = seconds
 
     def has_cost(self, function: int) -> bool:
         """Whether there is space for the service time of a function."""
-        return function < self.core.cost.size
+        return function < len(self._cost)
+
+    def share_costs(self, other: "PolicyState") -> None:
+        """Use the service times of the functions of another policy state."""
+        self._replace(core=self.core._replace(cost=other.core.cost))
+
+    def charge(self, job: int, function: int) -> None:
+        """Charge a job for a task that the policy did not start."""
+        self._served[job] += self._cost[function] / self._weight[job]
+
+    def correct_charge(self, job: int, function: int, seconds: float) -> None:
+        """Correct a charge from a function's service time to the time that its task took."""
+        self._served[job] += (seconds - self._cost[function]) / self._weight[job]
 
     def set_jobs(self, jobs: int) -> None:
         """Make space for this number of jobs."""
         fair_share = self.state.fair_share
         more = jobs - fair_share.served.size
-        self.state = self.state._replace(
+        state = self.state._replace(
             fair_share=FairShare(
                 np.append(fair_share.served, np.zeros(more)),
                 np.append(fair_share.weight, np.ones(more)),
                 np.append(fair_share.waiting, np.zeros(more, np.int64)),
             )
         )
+        self._replace(state=state)
         self.compact()
 
     # Allocation
@@ -350,24 +424,19 @@ class PolicyState:
         """Make space for this number of holders per task, up to the most that count."""
         holders = min(holders, MOST_HOLDERS)
         if holders > self.width:
-            self.view = self.view._replace(tasks=allocation.widened(self.view.tasks, holders))
+            self._replace(
+                self.view._replace(tasks=allocation.widened(self.view.tasks, holders))
+            )
 
-    def _next_row(self) -> int:
-        """Row that the next task will get."""
-        lists = self.view.lists
-        return int(self.view.tasks.fact[lists.mark[LEFT] - 1, FREE])
-
-    def _compiled(self) -> tuple[Any, Any]:
-        """Compiled kernels for these types; a lookup at each call would cost 130 us."""
-        of: Any = numba.typeof
+    def _compiled(self, kept: Any) -> tuple[Any, Any]:
+        """Compiled kernels for arguments of these types; a lookup at each call takes 130 us."""
         i, f = numba.types.int64, numba.types.float64
-        state, view, core, rng = of(self.state), of(self.view), of(self.core), of(self.rng)
         kernel: Any = step.step
         due: Any = step.next_due
         try:
             return (
-                kernel.compile((state, view, core, i, i, i, f, f, rng)),
-                due.compile((state, view, f)) if self.policy.waits else None,
+                kernel.compile((kept, i, i, i, f, f)),
+                due.compile((kept, f)) if self.policy.waits else None,
             )
         except CANNOT_COMPILE as error:
             self._blame(error)
@@ -376,16 +445,19 @@ class PolicyState:
     def _make_space(self) -> None:
         lists, longest = self.view.lists, self.view.longest
         if longest.order.size and is_full(longest):
-            self.view = self.view._replace(longest=with_more_keys(longest))
+            self._replace(self.view._replace(longest=with_more_keys(longest)))
         no_row = lists.mark[LEFT] == 0
         if no_row or lists.mark[FULL]:
             self.compact()
         tasks, lists = self.view.tasks, self.view.lists
         if no_row and lists.mark[LEFT] <= tasks.fact.shape[0] // 4:
-            self.view = self.view._replace(tasks=allocation.doubled(tasks, lists, self.width))
+            self._replace(
+                self.view._replace(tasks=allocation.doubled(tasks, lists, self.width))
+            )
             self.task_of += [NONE] * len(self.task_of)
 
     def compact(self) -> None:
         """Drop stale entries of all lists."""
         jobs = self.state.fair_share.served.size
-        self.view = allocation.relisted(self.view, jobs if jobs > 1 else 0, self.policy.binds)
+        view = allocation.relisted(self.view, jobs if jobs > 1 else 0, self.policy.binds)
+        self._replace(view)

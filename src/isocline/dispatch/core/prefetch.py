@@ -45,9 +45,9 @@ class Prefetch:
         It is off if reading, or a local task, takes no longer than the `gap`, s, between two tasks
         of a server, or if fetches fail. Without `anew`, the policy state already has these rates.
         """
-        task = 1.0 / rates[LOCAL]  # s
-        reading = 1.0 / rates[REMOTE] - task
-        worth = bool(min(task, reading) > gap)
+        local, _, remote = rates.tolist()
+        task = 1.0 / local  # s
+        worth = min(task, 1.0 / remote - task) > gap
         on = self._most > 0 and self._failing <= _MOST_IN_VAIN and worth
         if on == self.on and not anew:
             return

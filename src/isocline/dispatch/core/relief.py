@@ -63,7 +63,7 @@ def _relieve(state: State, server: int, queue: int, now: float) -> list[Action]:
     arrays, copies = state.policy_state, state.attempts.copies
     actions: list[Action] = []
     while arrays.waiting(queue) and (row := arrays.first_waiting(queue)) != NONE:
-        waits_for = [server] if arrays.policy.binds else arrays.facts(row)[0]
+        waits_for = [server] if arrays.policy.binds else arrays.holders(row)
         helper = _helper(state, waits_for, row)
         if helper == NONE:
             break

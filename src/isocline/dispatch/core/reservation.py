@@ -101,7 +101,7 @@ def _start(state: State, one: Reserved, server: int, now: float) -> Start:
     arrays, task = state.policy_state, one.spec.task
     arrays.describe(spec, local)
     arrays.event(START_COPY, server, NONE)
-    row = state.row[task] = arrays.described_row()
+    row = state.row[task] = arrays.described_row(task)
     level = _level(state, task, local, server)
     start = Start(task, server, level, WHY[level])
     attempt = begin_attempt(state, start, row, spec.job, spec.function, level, now)

@@ -52,7 +52,7 @@ def _requeue_many(state: State, now: float) -> list[Action]:
         arrays.event(REQUEUE_MANY, 0, 0, now, state.learning.pipelining_gap)
         before, requeued = requeued, arrays.requeued()
         state.waiting += requeued - before
-        holders, _, _ = arrays.facts(int(rows[requeued - 1]))
+        holders = arrays.holders(int(rows[requeued - 1]))
         actions += after_enqueue(state, holders, now)
     return actions
 
@@ -69,8 +69,9 @@ def move(state: State, now: float) -> list[Action]:
     old = state.policy_state
     rows = all_waiting(old)
     state.policy_state = wider = _wider(state)
-    wider.adopt_tasks(old, rows, [one.row for one in _served(state)])
+    live = wider.adopt_tasks(old, rows, [one.row for one in _served(state)])
     state.shares.move_to(wider)
+    wider.reserve(old, live)
     for server in state.prefetch.servers():
         wider.core.fetching[server] += 1
     state.apply_rates(anew=True)

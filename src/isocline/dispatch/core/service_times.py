@@ -64,9 +64,10 @@ class MeasuredTimes:
 
     def mean(self, level: int) -> float:
         """Expected service time at a level, s."""
-        each = zip(self.total, self.slowdown, strict=True)
-        local = sum(total / slowdown for total, slowdown in each)
-        seen = sum(self.count)
+        local = seen = 0.0
+        for total, slowdown, count in zip(self.total, self.slowdown, self.count, strict=True):
+            local += total / slowdown
+            seen += count
         theta = local / seen if seen else self.scale
         prior = WEIGHT * theta * self.slowdown[level]
         return (prior + self.total[level]) / (WEIGHT + self.count[level])
@@ -96,7 +97,7 @@ class MeasuredRates:
         local = prior.levels[0]
         self._slowdown = tuple(local / rate for rate in prior.levels)
         self._of: dict[int, MeasuredTimes] = {}
-        self._in_force = np.array(prior.levels)
+        self._in_force = prior.levels
         self.longest = 0.0
 
     def of(self, function: int) -> MeasuredTimes:
@@ -137,8 +138,9 @@ class MeasuredRates:
         near = max(mean[0], 1e-9)
         far = max(mean[2], near)
         between = far if self.prior.rack is None else min(max(mean[1], near), far)
-        rates = 1.0 / np.array([near, between, far])
-        if np.all(np.abs(rates / self._in_force - 1.0) < least):
+        rates = (1.0 / near, 1.0 / between, 1.0 / far)
+        changes = (abs(new / old - 1.0) for new, old in zip(rates, self._in_force, strict=True))
+        if all(change < least for change in changes):
             return None
         self._in_force = rates
-        return rates
+        return np.array(rates)

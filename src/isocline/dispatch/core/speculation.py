@@ -104,7 +104,7 @@ class Speculation:
         measured = rates.of(attempt.function)
         if measured.observed < WEIGHT:
             return None
-        holders, _, _ = policy_state.facts(attempt.row)
+        holders = policy_state.holders(attempt.row)
         if not holders:  # it could not read its data there
             return None
         for holder in holders:

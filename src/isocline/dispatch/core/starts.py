@@ -14,12 +14,15 @@ def starts(state: State, now: float, pipelined: bool = False) -> list[Action]:
     """Register the attempts that the last event starts; returns the actions."""
     actions: list[Action] = []
     arrays, counts = state.policy_state, state.counts
-    for server, row, distance, queue, job, function in arrays.starts():
+    found = arrays.starts()
+    if not found:
+        return actions
+    for server, row, distance, queue, job, function in found:
         task = arrays.task_of[row]
         level = shown = LOCAL if task in state.anywhere else distance
         why = _why(state, level, server, queue)
         if level == LOCAL and state.prefetch.has(task, server):
-            shown = arrays.far_level(arrays.facts(row)[0], server)
+            shown = arrays.far_level(arrays.holders(row), server)
             why = WHY[shown] + PREFETCHED
             counts.fetched += 1
         start = Start(task, server, shown, why, pipelined)
@@ -49,7 +52,7 @@ def pipeline(state: State, server: int, now: float) -> list[Action]:
     """Give a busy server its next task, if that gains time."""
     gap = state.learning.pipelining_gap
     here = state.attempts.at[server]
-    if not gap or not state.policy_state.waiting(server) or len(here) != 1 or here[0].start.copy:
+    if not gap or len(here) != 1 or not state.policy_state.waiting(server) or here[0].start.copy:
         return []
     if state.recalled.get(server) is here[0]:
         return []

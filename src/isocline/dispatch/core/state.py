@@ -141,7 +141,7 @@ class State:
             for attempt in attempts:
                 if attempt.withdrawn:
                     continue
-                holders = self.policy_state.facts(attempt.row)[0]
+                holders = self.policy_state.holders(attempt.row)
                 if server in holders:
                     holders.remove(server)
                     self.policy_state.set_holders(attempt.row, holders)

@@ -28,11 +28,13 @@ class Binding:
         handed_back: Tasks that are Dask's to place as no worker that holds their data was left.
         recalled: Tasks taken back from behind one that took too long.
         dask_seconds: Time that Dask's transitions have taken in here, s.
+        starting: Workers of the tasks that Dask is told to start just now, by key.
     """
 
     def __init__(self, scheduler: Any, placement: Placement, holders: Holders) -> None:
         self.left = self.handed_back = self.recalled = 0
         self.dask_seconds = 0.0
+        self.starting: dict[Hashable, str] = {}
         self._scheduler = scheduler
         self._placement = placement
         self._holders = holders
@@ -108,8 +110,6 @@ class Binding:
 
     def _note_ends(self) -> None:
         """Tell the placement which tasks have ended."""
-        if not self._ends:
-            return
         self._see_workers()
         now, ends, self._ends = monotonic(), self._ends, {}
         for key, (startstops, done) in ends.items():
@@ -152,7 +152,8 @@ class Binding:
 
     def carry_out(self, stimulus_id: str) -> None:
         """Tell the placement what has happened, and do what it has decided."""
-        self._note_ends()
+        if self._ends:
+            self._note_ends()
         now = monotonic()
         if now >= self._due:
             self._placement.tick(now)
@@ -177,7 +178,8 @@ class Binding:
         self._scheduler.transitions(to, _stimulus("uninstall"))
 
     def _act(self, stimulus_id: str) -> None:
-        """Carry out the decisions."""
+        """Carry out the decisions, of which Dask then asks and tells nothing more."""
+        self._see_workers()
         scheduler, decisions = self._scheduler, self._placement.take()
         to: dict[Hashable, str] = {}
         if decisions.recalls or decisions.dropped:
@@ -190,7 +192,11 @@ class Binding:
             if ts is not None and ts.state == "no-worker":
                 to[key] = "processing"
         began = perf_counter()
-        scheduler.transitions(to, stimulus_id)
+        self.starting.update(decisions.starts)
+        try:
+            scheduler.transitions(to, stimulus_id)
+        finally:
+            self.starting.clear()
         self.dask_seconds += perf_counter() - began
         for key in decisions.starts:
             ts = scheduler.tasks.get(key)

@@ -118,7 +118,7 @@ def values(spec: Any) -> Iterator[Hashable]:
         if kind in _NO_CHUNKS:
             continue
         stack += _within(value)
-        if (chunk := _chunk(value)) is not None:
+        if not isinstance(value, GraphNode | TaskRef) and (chunk := _chunk(value)) is not None:
             yield chunk
 
 
@@ -141,7 +141,7 @@ def _chunk(value: Any) -> Hashable | None:
     """Chunk that a value may be; None if it is none."""
     if isinstance(value, str | os.PathLike):
         return _spelled(value)  # type: ignore[no-any-return]
-    if isinstance(value, bool | int | float | GraphNode | TaskRef):
+    if isinstance(value, bool | int | float):
         return None
     match type(value).__name__:
         case "FragmentWrapper":

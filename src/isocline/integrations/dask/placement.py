@@ -18,12 +18,25 @@ from isocline.dispatch.core.core import Core
 from isocline.dispatch.rules import Rules
 from isocline.model.cluster import Rates
 from isocline.policies.scheduling.contract import LOCAL, SchedulingPolicy
+from isocline.policies.scheduling.state.tasks import NONE
 from isocline.randomness.draws import Stream
 
 # Dask runs a key once at a time, so no copies of stragglers; a task whose holders are lost is
 # handed back at once.
 _RULES = Rules(holder_grace=0.0, straggler=math.inf)
 _PLACED_BY_DASK = 0  # function of tasks whose times say nothing of ours
+_LOOK = 0.1  # s, at least, between two looks for stragglers, each of which wakes the scheduler
+
+
+@final
+@dataclass(slots=True, eq=False)
+class _Task:
+    """Task that waits here or, with a slot, is at a worker."""
+
+    key: Hashable
+    number: int
+    is_ours: bool  # not placed by Dask
+    slot: int = NONE
 
 
 @final
@@ -53,17 +66,15 @@ class Placement:
         """Initialise, without workers; compiles the policy, which may take seconds."""
         self.local, self.remote = 0, 0  # tasks bound
         self._core = Core((), rates, policy, rng, _RULES)
+        self._has_clock = policy.waits
         self._slots: dict[str, list[int]] = {}  # by worker
-        self._worker: dict[int, str] = {}  # by slot
-        self._attempts: dict[int, int] = {}  # by slot
+        self._worker: list[str] = []  # by slot
+        self._attempts: list[int] = []  # by slot
         self._free: list[int] = []  # numbers of lost slots, to be used again
-        self._numbers: dict[Hashable, int] = {}  # by key
-        self._keys: dict[int, Hashable] = {}  # by number
-        self._at: dict[Hashable, int] = {}  # slot of each bound task
-        self._occupying: set[Hashable] = set()  # placed by Dask
-        self._beyond: dict[
-            str, dict[Hashable, None]
-        ] = {}  # the same, without a slot yet, by worker
+        self._tasks: dict[Hashable, _Task] = {}  # by key
+        self._numbered: dict[int, _Task] = {}
+        # Placed by Dask, without a slot yet, by worker; and the worker of each.
+        self._beyond: dict[str, dict[Hashable, None]] = {}
         self._beyond_at: dict[Hashable, str] = {}
         self._functions: dict[str, int] = {}  # by kind of task
         self._last = 0
@@ -82,7 +93,7 @@ class Placement:
             return
         slots = self._slots[worker] = []
         for _ in range(threads):
-            slot = heapq.heappop(self._free) if self._free else len(self._worker)
+            slot = self._new_slot()
             slots.append(slot)
             self._worker[slot], self._attempts[slot] = worker, 0
             self._apply(self._core.server_up(slot, now))
@@ -91,17 +102,17 @@ class Placement:
         """Remove a worker; its tasks are forgotten, and those that wait for it wait for others."""
         for slot in self._slots.get(worker, ()):
             for number in self._core.runs(slot):
-                if number in self._keys:
-                    key = self._keys[number]
-                    if key in self._decisions.starts:  # it was never sent
-                        continue
-                    self._forget(key)
+                task = self._numbered.get(number)
+                if task is not None and task.key not in self._decisions.starts:  # it was sent
+                    self._forget(task)
                     self._core.cancelled(number, now)
         for key in self._beyond.pop(worker, ()):
             del self._beyond_at[key]
         for slot in self._slots.pop(worker, ()):
-            for key in [key for key in self._decisions.starts if self._at[key] == slot]:
-                del self._decisions.starts[key], self._at[key]
+            for key in list(self._decisions.starts):
+                if (task := self._tasks[key]).slot == slot:
+                    del self._decisions.starts[key]
+                    task.slot = NONE
             self._apply(self._core.server_lost(slot, now))
             heapq.heappush(self._free, slot)
 
@@ -109,20 +120,23 @@ class Placement:
 
     def __contains__(self, key: Hashable) -> bool:
         """Whether a task waits here, or is bound by us."""
-        return key in self._numbers and key not in self._occupying
+        task = self._tasks.get(key)
+        return task is not None and task.is_ours
 
     def worker_of(self, key: Hashable) -> str | None:
         """Return the worker that a task is bound to, if any."""
-        slot = self._at.get(key)
-        return None if slot is None else self._worker[slot]
+        task = self._tasks.get(key)
+        return None if task is None or task.slot == NONE else self._worker[task.slot]
 
     def has_bound(self, key: Hashable) -> bool:
         """Whether a task is bound by us."""
-        return key in self._at and key not in self._occupying
+        task = self._tasks.get(key)
+        return task is not None and task.is_ours and task.slot != NONE
 
     def waits(self, key: Hashable) -> bool:
         """Whether a task waits here."""
-        return key in self._numbers and key not in self._at
+        task = self._tasks.get(key)
+        return task is not None and task.slot == NONE
 
     @property
     def waiting(self) -> int:
@@ -142,12 +156,12 @@ class Placement:
             first: Whether it goes before all that wait.
         """
         function = self._functions.setdefault(kind, len(self._functions) + 1)
-        slots, number = self._slots_of(holders), self._enter(key)
-        self._apply(self._core.submitted(number, slots, now, function=function, first=first))
+        slots, task = self._slots_of(holders), self._enter(key, is_ours=True)
+        self._apply(self._core.submitted(task.number, slots, now, 0, function, first=first))
 
     def occupy(self, key: Hashable, worker: str, now: float) -> None:
         """Note that Dask has placed a task itself."""
-        if key in self._numbers or key in self._beyond_at or worker not in self._slots:
+        if key in self._tasks or key in self._beyond_at or worker not in self._slots:
             return
         for slot in self._slots[worker]:
             if not self._attempts[slot]:
@@ -167,26 +181,26 @@ class Placement:
         """
         if key in self._beyond_at:
             del self._beyond[self._beyond_at.pop(key)][key]
-        number = self._numbers.get(key)
-        if number is None:
+        task = self._tasks.get(key)
+        if task is None:
             return
-        slot = self._at.get(key)
-        is_ours = key not in self._occupying
-        self._forget(key)
-        if slot is None:
-            self._apply(self._core.cancelled(number, now))
+        self._forget(task)
+        core, number, slot = self._core, task.number, task.slot
+        if slot == NONE:
+            self._apply(core.cancelled(number, now))
             return
         self._attempts[slot] -= 1
-        self._hand_over(slot, now)
+        if self._beyond_at:
+            self._hand_over(slot, now)
         if done:
-            self._apply(self._core.finished(number, slot, now, seconds if is_ours else None))
+            self._apply(core.finished(number, slot, now, seconds if task.is_ours else None))
         else:
-            self._core.cancelled(number, now)
-            self._apply(self._core.failed(number, slot, now, Cause.STOPPED))
+            core.cancelled(number, now)
+            self._apply(core.failed(number, slot, now, Cause.STOPPED))
 
     def hold(self, key: Hashable, holders: Iterable[str], now: float) -> None:
         """Replace the workers that hold a waiting task's data."""
-        self._apply(self._core.holds(self._numbers[key], self._slots_of(holders), now))
+        self._apply(self._core.holds(self._tasks[key].number, self._slots_of(holders), now))
 
     # Time
 
@@ -196,7 +210,8 @@ class Placement:
 
     def next_deadline(self, now: float) -> float:
         """Time at which `tick` may have work, s; inf for never."""
-        return self._core.next_deadline(now)
+        due = self._core.next_deadline(now)
+        return due if self._has_clock else max(due, now + _LOOK)
 
     def take(self) -> Decisions:
         """Return the decisions since the last call."""
@@ -227,11 +242,8 @@ class Placement:
     # Steps
 
     def _occupy(self, key: Hashable, slot: int, now: float) -> None:
-        number = self._enter(key)
-        self._occupying.add(key)
-        self._apply(
-            self._core.submitted(number, (slot,), now, function=_PLACED_BY_DASK, first=True)
-        )
+        number = self._enter(key, is_ours=False).number
+        self._apply(self._core.submitted(number, (slot,), now, 0, _PLACED_BY_DASK, first=True))
 
     def _hand_over(self, slot: int, now: float) -> None:
         """Let a task that Dask has placed at a worker have the slot that is about to be free."""
@@ -244,38 +256,42 @@ class Placement:
     def _slots_of(self, workers: Iterable[str]) -> list[int]:
         return [slot for worker in workers for slot in self._slots.get(worker, ())]
 
-    def _enter(self, key: Hashable) -> int:
-        self._last += 1
-        self._numbers[key] = self._last
-        self._keys[self._last] = key
-        return self._last
+    def _new_slot(self) -> int:
+        """Number of a slot that no worker has."""
+        if self._free:
+            return heapq.heappop(self._free)
+        self._worker.append("")
+        self._attempts.append(0)
+        return len(self._worker) - 1
 
-    def _forget(self, key: Hashable) -> None:
-        del self._keys[self._numbers.pop(key)]
-        self._at.pop(key, None)
-        self._occupying.discard(key)
-        self._decisions.starts.pop(key, None)
+    def _enter(self, key: Hashable, *, is_ours: bool) -> _Task:
+        self._last += 1
+        task = self._tasks[key] = self._numbered[self._last] = _Task(key, self._last, is_ours)
+        return task
+
+    def _forget(self, task: _Task) -> None:
+        del self._tasks[task.key], self._numbered[task.number]
+        if self._decisions.starts:
+            self._decisions.starts.pop(task.key, None)
 
     def _apply(self, actions: Iterable[Action]) -> None:
         for action in actions:
-            key = self._keys.get(action.task)
+            task = self._numbered.get(action.task)
             if isinstance(action, Start):
-                self._start(action, key)
-            elif isinstance(action, Cancel):
-                if key is not None:
-                    self._decisions.recalls.append(key)
-            elif isinstance(action, GiveUp) and key is not None:
-                self._forget(key)
-                self._decisions.dropped.append(key)
+                self._attempts[action.server] += 1
+                if task is not None:
+                    self._start(action, task)
+            elif task is not None and isinstance(action, Cancel):
+                self._decisions.recalls.append(task.key)
+            elif task is not None and isinstance(action, GiveUp):
+                self._forget(task)
+                self._decisions.dropped.append(task.key)
 
-    def _start(self, start: Start, key: Hashable | None) -> None:
-        self._attempts[start.server] += 1
-        if key is None:
+    def _start(self, start: Start, task: _Task) -> None:
+        task.slot = start.server
+        if not task.is_ours:
             return
-        self._at[key] = start.server
-        if key in self._occupying:
-            return
-        self._decisions.starts[key] = self._worker[start.server]
+        self._decisions.starts[task.key] = self._worker[start.server]
         if start.level == LOCAL:
             self.local += 1
         else:

@@ -53,7 +53,8 @@ def _guarded(hook: Callable[..., T]) -> Callable[..., T | None]:
 
     @functools.wraps(hook)
     def guarded(self: "NearDataPlugin", *args: Any, **more: Any) -> T | None:
-        if not self._is_there():
+        is_known = self._registered and self._scheduler.plugins.get(NAME) is self
+        if not (is_known or self._is_there()):
             return None
         began = perf_counter()
         try:
@@ -184,11 +185,15 @@ class NearDataPlugin(SchedulerPlugin):
     ) -> None:
         """Note what becomes of a task; most steps of one are none of the placement's business."""
         if finish == "processing":
-            self._placed(key)
+            if key not in self._binding.starting:
+                self._placed(key)
         elif start == "processing":
             self._binding.ended(key, startstops, done=finish == "memory")
         elif finish == "forgotten":
-            self._forgotten(key)
+            if key in self._placement:
+                self._withdrawn(key)
+            self._binding.forget(key)
+            self._holders.forget(key)
         elif start in {"no-worker", "waiting"} and finish not in {"no-worker", "waiting"}:
             self._withdrawn(key)
 
@@ -199,12 +204,6 @@ class NearDataPlugin(SchedulerPlugin):
     @_guarded
     def _withdrawn(self, key: Any) -> None:
         self._binding.withdrawn(key)
-
-    @_guarded
-    def _forgotten(self, key: Any) -> None:
-        self._binding.withdrawn(key)
-        self._binding.forget(key)
-        self._holders.forget(key)
 
     @_guarded
     def add_worker(self, scheduler: Any, worker: str) -> None:  # noqa: ARG002
@@ -251,7 +250,11 @@ class NearDataPlugin(SchedulerPlugin):
         return bool(self._holders.of_files(ts))
 
     def _decide_worker(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        workers, starting = self._scheduler.workers, self._binding.starting
+
         def decide(ts: Any) -> Any:
+            if (worker := starting.get(ts.key)) is not None:
+                return workers.get(worker)
             decided = self._decide(ts)
             return decided.worker if decided else original(ts)
 

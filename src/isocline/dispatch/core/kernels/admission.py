@@ -5,6 +5,7 @@ from typing import Any
 from numba import int64, uint32
 
 from isocline.compilation.compiled import inlined, kernel
+from isocline.dispatch.core.kernels.longest_lists import note_longer
 from isocline.dispatch.core.kernels.state import (
     FETCH_DONE,
     FUNCTION,
@@ -60,7 +61,13 @@ def store_task(view: ClusterView, core: KernelState, born: float) -> int:
 
 @inlined
 def _enqueue(
-    state: SchedulerState, view: ClusterView, task: int, first: bool, now: float, rng: Any
+    state: SchedulerState,
+    view: ClusterView,
+    core: KernelState,
+    task: int,
+    first: bool,
+    now: float,
+    rng: Any,
 ) -> int:
     """Put a task into its queue or lists, at the end or, with `first`, at the front."""
     fact = view.tasks.fact[uint32(task)]
@@ -74,11 +81,13 @@ def _enqueue(
         push_by_job(view, state.fair_share, queue, task)
         if first:
             _to_front(state, view, queue, task)
+        note_longer(view, core, queue)
         return queue
     for i in range(local.size):
         push_by_job(view, state.fair_share, local[i], task)
         if first:
             _to_front(state, view, local[i], task)
+        note_longer(view, core, local[i])
     return queue
 
 
@@ -118,7 +127,7 @@ def admit(
     Args:
         state: `fair_share` is written.
         view: The task's row of `tasks`, `lists` and `columns` are written.
-        core: described[0] is written; at REQUEUE_MANY unqueued[0], too.
+        core: described[0] and `longest` are written; at REQUEUE_MANY unqueued[0], too.
         event: SUBMITTED, REQUEUE, REQUEUE_PREFETCHED or REQUEUE_MANY.
         old: Row under which the task has waited so far, which it leaves; NONE: it did not wait.
         born: Submission time of the task, s.
@@ -134,7 +143,7 @@ def admit(
         if old != NONE:
             unqueue(state, view, old)
             unref(view.tasks, view.lists, old)
-    return _enqueue(state, view, task, event in (REQUEUE, REQUEUE_MANY), now, rng)
+    return _enqueue(state, view, core, task, event in (REQUEUE, REQUEUE_MANY), now, rng)
 
 
 @inlined

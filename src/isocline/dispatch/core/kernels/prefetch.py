@@ -9,6 +9,7 @@ keeps its position. With racks, the longest list of the server's rack comes firs
 from numba import int64, uint32
 
 from isocline.compilation.compiled import inlined
+from isocline.dispatch.core.kernels.longest_lists import longest_list
 from isocline.dispatch.core.kernels.state import (
     DOWN_LENGTH,
     FETCH_DONE,
@@ -23,22 +24,13 @@ from isocline.dispatch.core.kernels.state import (
 )
 from isocline.policies.scheduling.contract import ClusterView
 from isocline.policies.scheduling.state.columns import IDLE, LENGTH, SERVING, WAITING
+from isocline.policies.scheduling.state.idle_servers import COUNT
 from isocline.policies.scheduling.state.tasks import HIGH, LOW, NONE, WAITS
 
 _FAR_BACK = 64  # entries examined from the end of a list
 _BUSY = 1 << 40
-_ANY = -1  # in place of a rack
-
-
-@inlined
-def _longest(view: ClusterView, rack: int) -> int:
-    """Server of a rack, or of ANY, for which most tasks wait, or NONE; 2 us with 1000 servers."""
-    longest, most = NONE, 0
-    for server in range(view.rack.size):
-        waiting = view.columns[uint32(server), WAITING]
-        if waiting > most and (rack == _ANY or view.rack[uint32(server)] == rack):
-            longest, most = server, waiting
-    return longest
+_ANY = 0  # group of all servers
+_NO_RACK = -1
 
 
 @inlined
@@ -104,27 +96,33 @@ def find_prefetch(view: ClusterView, core: KernelState, server: int) -> bool:
     if core.fetching[uint32(server)] >= core.fetch_limits[MOST_OF_A_SERVER]:
         return False
     if view.racks > 1:
-        longest = _longest(view, view.rack[uint32(server)])
+        longest = longest_list(view, core, 1 + int64(view.rack[uint32(server)]))
         if _fetch_for(view, core, server, longest, core.fetch_limits[OF_RACK]):
             return True
-    return _fetch_for(view, core, server, _longest(view, _ANY), core.fetch_limits[OF_REMOTE])
+    longest = longest_list(view, core, _ANY)
+    return _fetch_for(view, core, server, longest, core.fetch_limits[OF_REMOTE])
 
 
 @inlined
-def _least_loaded(view: ClusterView, core: KernelState) -> int:
+def _least_loaded(view: ClusterView, core: KernelState, longest: int) -> int:
     """Server that is up with the fewest tasks ahead, an idle one if any; or NONE.
 
-    With racks, among equals one of the rack of the longest list comes first.
+    With racks, among equals one of the rack of the `longest` list comes first. None comes before an
+    idle server that fetches nothing or, where all are busy, one with no other task: the first such
+    ends the search.
     """
     least, server = _BUSY, NONE
-    longest = _longest(view, _ANY) if view.racks > 1 else NONE
-    rack = _ANY if longest == NONE else int64(view.rack[uint32(longest)])
+    rack = int64(view.rack[uint32(longest)]) if view.racks > 1 else _NO_RACK
+    all_busy = view.idle.part[0, COUNT] == 0
+    fewest = 2 * int64(all_busy) + int64(rack == _NO_RACK)
     for other in range(view.rack.size):
         row = view.columns[uint32(other)]
         to_do = 2 * (row[WAITING] + core.fetching[uint32(other)]) + (row[SERVING] != IDLE)
         to_do = 2 * to_do + (view.rack[uint32(other)] != rack)
         if to_do < least and row[LENGTH] < DOWN_LENGTH:
             least, server = to_do, other
+            if least == fewest:
+                break
     return server
 
 
@@ -132,12 +130,15 @@ def _least_loaded(view: ClusterView, core: KernelState) -> int:
 def find_prefetches(view: ClusterView, core: KernelState, server: int) -> None:
     """Let a server, or with NONE the least loaded one, fetch as much as is worthwhile.
 
-    Writes the same as `find_prefetch`.
+    Writes the same as `find_prefetch`, and `core.longest`.
     """
     if core.fetch_limits[MOST_OF_A_SERVER] == 0.0:
         return
+    longest = longest_list(view, core, _ANY)
+    if longest == NONE:
+        return
     if server == NONE:
-        server = _least_loaded(view, core)
+        server = _least_loaded(view, core, longest)
     while server != NONE and find_prefetch(view, core, server):
         pass
 

@@ -12,6 +12,7 @@ from typing import Any
 from numba import int64, uint32
 
 from isocline.compilation.compiled import inlined, kernel
+from isocline.compilation.kept_arguments import kept
 from isocline.dispatch.core.kernels.admission import admit, store_task, unqueue
 from isocline.dispatch.core.kernels.pipelining import (
     end_pipelined,
@@ -213,25 +214,16 @@ def _requeues_next(view: ClusterView, core: KernelState, gap: float) -> bool:
 
 
 @kernel
-def step(
-    state: SchedulerState,
-    view: ClusterView,
-    core: KernelState,
-    event: int,
-    server: int,
-    task: int,
-    born: float,
-    now: float,
-    rng: Any,
-) -> int:
+def step(arguments: Any, event: int, server: int, task: int, born: float, now: float) -> int:
     """Handle one event; `core.starts` then has the tasks that start.
 
     REQUEUE_MANY handles tasks until there is something to report.
 
     Args:
-        state: `fair_share` is written; the rest is read-only.
-        view: Written, except `rack`, `rate` and `option`.
-        core: Written as stated in `KernelState`.
+        arguments: Where four are kept (`KeptArguments`): a `SchedulerState`, of which `fair_share`
+            is written; a `ClusterView`, written, except `rack`, `rate` and `option`; a
+            `KernelState`, written as stated there; and (2,) uint64, the policy's stream, advanced
+            by its draws.
         event: One of `kernels.state`.
         server: Server of the event, if any.
         task: Row of its task, if any; NONE at SET_PIPELINED and START_COPY for the task in
@@ -240,11 +232,11 @@ def step(
         born: Submission time of an admitted task, s; at PIPELINE and REQUEUE_MANY, the idle time
             of servers between two tasks, in service times, 0 without pipelining.
         now: s.
-        rng: (2,) uint64, the policy's stream; advanced by its draws.
 
     Returns:
         YES, NEEDS_SPACE, or an error: one of `transitions.REASONS`.
     """
+    state, view, core, rng = kept(arguments)
     core.starts[0] = core.fetches[0] = 0
     status = YES
     if event == FREE:
@@ -266,9 +258,10 @@ def step(
 
 
 @kernel
-def next_due(state: SchedulerState, view: ClusterView, now: float) -> float:
+def next_due(arguments: Any, now: float) -> float:
     """Return the time at which the policy must be called again, s; inf: never.
 
-    Reads `view`.
+    Reads the view among the arguments, which are those of `step`.
     """
+    state, view, _, _ = kept(arguments)
     return state.rules.due(view, now)  # type: ignore[no-any-return]
