@@ -5,7 +5,8 @@ in turns without the plugin and with it. Programs: tasks that read chunks with t
 one graph (`map`) or each in its own (`submit`); and as many of which half read none but use the
 results of the others (`two layers`), which Dask places itself. A task waits for 20 ms: with tasks
 that do nothing, how many messages happen to share a packet would count for more than the plugin.
-Printed are the medians of the rounds, and the time in the plugin alone, by the same clock.
+Printed are the medians of the rounds, and the time in the plugin alone, by the same clock, in turns
+of their own, as that clock takes long to read.
 """
 
 import argparse

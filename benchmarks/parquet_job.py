@@ -159,130 +159,14 @@ def main(files: int = 200, rows: int = 150_000, rounds: int = 5) -> None:
         # The first fills caches, of compiled code and of files.
         taken = [one_round(commands, fewer, files, few) for _ in range(rounds + 1)][1:]
     print(f"{files} files of {rows} rows, {WORKERS} workers, medians of {rounds} rounds")
-    print(f"{'':20}{'first result':>18}{'ms a result then':>20}{'all':>18}{'ms of work a file':>20}")
+    print(f"{'':20}{'first result':>20}{'ms a result then':>20}{'all':>18}{'ms of work each':>20}")
     for name in commands:
         middle = Times(*map(statistics.median, zip(*(it[name] for it in taken), strict=True)))
         beside = ratios(name, taken)
-        cells = f"{middle.first:9.2f} s {beside.first:5.2f} x"
+        cells = f"{middle.first:11.2f} s {beside.first:5.2f} x"
         cells += f"{1e3 * middle.each:12.2f} {beside.each:5.2f} x"
         cells += f"{middle.all:9.2f} s {beside.all:5.2f} x"
         print(f"{name:20}{cells}{1e3 * middle.work:12.2f} {beside.work:5.2f} x", flush=True)
-
-
-if __name__ == "__main__":
-    with ProcessPoolExecutor({WORKERS}) as pool:
-        futures = [pool.submit(sums, path) for path in open(sys.argv[1]).read().split()]
-        for future in as_completed(futures):
-            print(json.dumps(future.result()), flush=True)
-"""
-
-_SCHEDULER = f"""
-import json, sys
-from isocline import Scheduler
-{_SUMS}
-if __name__ == "__main__":
-    with Scheduler(nodes={WORKERS}, everywhere=True, locations=lambda path: ["n0", "n1"]) as live:
-        for found in live.map(sums, open(sys.argv[1]).read().split(), in_order=False):
-            print(json.dumps(found), flush=True)
-"""
-
-_RUN = f"""
-{_SUMS}
-chunks = open("{{}}").read().split()
-run = sums
-"""
-
-
-class Times(NamedTuple):
-    """Seconds of one run."""
-
-    first: float  # to the first result
-    each: float  # per result, from the first third of them to the last
-    all: float  # to the end of the process
-    work: float  # processor time of the process and its children; in the end, for each result
-
-
-def make_files(folder: Path, files: int, rows: int) -> list[str]:
-    """Write files of a key, a value and two columns that nobody reads."""
-    rng = np.random.default_rng(1)
-    items = [f"item-{number}" for number in range(KEYS)]
-    paths = []
-    for number in range(files):
-        item = pa.DictionaryArray.from_arrays(rng.integers(0, KEYS, rows, np.int32), items)
-        columns = {
-            "user": rng.integers(0, 1 << 40, rows),
-            "item": item,
-            "amount": rng.integers(0, 100_000, rows) / 100.0,
-            "at": rng.random(rows),
-        }
-        path = folder / f"part-{number:03}.parquet"
-        pq.write_table(pa.table(columns), path)
-        paths.append(str(path))
-    return paths
-
-
-def timed(command: Sequence[str], results: int) -> Times:
-    """Run a contestant, and note when its lines come."""
-    began, before = time.perf_counter(), processor_time()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        came = [time.perf_counter() for _ in process.stdout]
-        said = process.stderr.read()
-    took = time.perf_counter() - began
-    if process.returncode != 0 or len(came) != results:
-        raise RuntimeError(f"{len(came)} results of {results}: {said.decode()}")
-    skipped = results // 3
-    each = (came[-1] - came[skipped]) / (results - 1 - skipped)
-    return Times(came[0] - began, each, took, processor_time() - before)
-
-
-def processor_time() -> float:
-    """Seconds of all children that have ended, and of theirs."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def contestants(folder: Path, paths: Sequence[str]) -> dict[str, list[str]]:
-    """Commands by name; the pool first."""
-    folder.mkdir()
-    listed = folder / "files"
-    listed.write_text("\n".join(paths))
-    scripts = {"pool": _POOL, "scheduler": _SCHEDULER, "run": _RUN.format(listed)}
-    for name, text in scripts.items():
-        (folder / f"{name}.py").write_text(text)
-    return {
-        "ProcessPoolExecutor": [sys.executable, str(folder / "pool.py"), str(listed)],
-        "Scheduler.map": [sys.executable, str(folder / "scheduler.py"), str(listed)],
-        "isocline run": [
-            *(sys.executable, "-m", "isocline", "run", str(folder / "run.py")),
-            *("--workers", str(WORKERS)),
-        ],
-    }
-
-
-def medians(runs: Sequence[Times]) -> Times:
-    return Times(*(statistics.median(column) for column in zip(*runs, strict=True)))
-
-
-def main(files: int = 200, rows: int = 150_000, rounds: int = 5) -> None:
-    with tempfile.TemporaryDirectory() as root:
-        folder = Path(root)
-        commands = contestants(folder, make_files(folder, files, rows))
-        taken: dict[str, list[Times]] = {name: [] for name in commands}
-        for number in range(rounds + 1):
-            for name, command in commands.items():
-                found = timed(command, files)
-                if number:  # the first fills caches, of compiled code and of files
-                    taken[name].append(found)
-    print(f"{files} files of {rows} rows, {WORKERS} workers, medians of {rounds} rounds")
-    print(f"{'':22}{'first result':>20}{'ms a result then':>22}{'all':>18}")
-    base = medians(taken["ProcessPoolExecutor"])
-    for name, found_in in taken.items():
-        mid = medians(found_in)
-        cells = f"{mid.first:11.2f} s {mid.first / base.first:5.2f} x"
-        cells += f"{1e3 * mid.each:12.2f} {mid.each / base.each:6.2f} x"
-        print(f"{name:22}{cells}{mid.all:11.2f} s {mid.all / base.all:5.2f} x", flush=True)
 
 
 if __name__ == "__main__":

@@ -97,7 +97,9 @@ def empty_kernel_state(setting: ClusterSetting) -> KernelState:
         fetching=np.zeros(setting.size, np.int32),
         fetch_limits=np.zeros(3),
         fetches=np.zeros(1 + FETCH_FACTS * state.MOST_FETCHES, np.int64),
-        longest=np.tile(np.array([NONE, 0], np.int32), (1 + setting.racks * (setting.racks > 1), 1)),
+        longest=np.tile(
+            np.array([NONE, 0], np.int32), (1 + setting.racks * (setting.racks > 1), 1)
+        ),
         unqueued=np.zeros(1, np.int64),
         up=np.zeros(0, np.int64),
     )

@@ -107,14 +107,15 @@ class PolicyState:
             # memoryviews are four times as fast as arrays
             self._columns, self._fact = view.columns.data, view.tasks.fact.data
             self._idle = view.idle.part.data
-            self._holders, self._time = view.tasks.holders.data, view.tasks.time.data
+            self._holders, self._time = view.tasks.holders.data, _floats(view.tasks.time)
             self.width = view.tasks.holders.size // view.tasks.fact.shape[0]
         if state is not None:
             self.state = state
-            self._served, self._weight = state.fair_share.served.data, state.fair_share.weight.data
+            self._served = _floats(state.fair_share.served)
+            self._weight = _floats(state.fair_share.weight)
         if core is not None:
             self.core = core
-            self._described, self._cost = core.described.data, core.cost.data
+            self._described, self._cost = core.described.data, _floats(core.cost)
             self._starts, self._fetches = core.starts.data, core.fetches.data
         if self._kept is not None:
             self._kept.replace((self.state, self.view, self.core, self.rng))
@@ -424,9 +425,7 @@ class PolicyState:
         """Make space for this number of holders per task, up to the most that count."""
         holders = min(holders, MOST_HOLDERS)
         if holders > self.width:
-            self._replace(
-                self.view._replace(tasks=allocation.widened(self.view.tasks, holders))
-            )
+            self._replace(self.view._replace(tasks=allocation.widened(self.view.tasks, holders)))
 
     def _compiled(self, kept: Any) -> tuple[Any, Any]:
         """Compiled kernels for arguments of these types; a lookup at each call takes 130 us."""
@@ -451,9 +450,7 @@ class PolicyState:
             self.compact()
         tasks, lists = self.view.tasks, self.view.lists
         if no_row and lists.mark[LEFT] <= tasks.fact.shape[0] // 4:
-            self._replace(
-                self.view._replace(tasks=allocation.doubled(tasks, lists, self.width))
-            )
+            self._replace(self.view._replace(tasks=allocation.doubled(tasks, lists, self.width)))
             self.task_of += [NONE] * len(self.task_of)
 
     def compact(self) -> None:
@@ -461,3 +458,8 @@ class PolicyState:
         jobs = self.state.fair_share.served.size
         view = allocation.relisted(self.view, jobs if jobs > 1 else 0, self.policy.binds)
         self._replace(view)
+
+
+def _floats(array: npt.NDArray[np.float64]) -> Any:
+    """Memory of an array: a memoryview of floats, which has no type yet."""
+    return array.data

@@ -79,8 +79,8 @@ class KernelState(NamedTuple):
     # (1 + FETCH_FACTS * MOST_FETCHES,) int64, fetches begun by this event: their number, then for
     # each: server, task. Written by the kernel.
     fetches: npt.NDArray[np.int64]
-    # (G, 2) int32, groups of servers as in `ClusterView.idle`: a server for which many tasks wait, or
-    # NONE if none do, and how many: see `longest_lists`. Written by the kernel.
+    # (G, 2) int32, of each group of servers, as in `ClusterView.idle`: one for which most tasks
+    # wait, or NONE, and how many: see `longest_lists`. Written by the kernel.
     longest: npt.NDArray[np.int32]
     # (1 + n,) int64, number of requeued tasks among n, and the rows of all n. Made by the core
     # before UNQUEUE_MANY and REQUEUE_MANY; the kernel counts in the first entry.
