@@ -1,12 +1,10 @@
-"""Workload N of each backend as a frontend knows it: the last report, and its own changes since.
+"""Workload N of each backend as a frontend knows it: its own jobs, and those expected of others.
 
 With H(t) the requests that this router has in flight at a backend, a report of n jobs measured at
-time t means that others have n - H(t) there. Until the next report
-
-    N = max(n - H(t), 0) + H(now),
-
-which is the report + own sends since - own completions since, and never below H(now): what was on
-its way at t is not in the report. Without a report, or with one that is too old, N = H(now).
+time t means that others have O = max(n - H(t), 0) there: what was on its way at t is not in the
+report. Until the next report N = H(now) + E[O(now) | O], see `jobs_of_others`. A fresh report gives
+n + own sends since - own completions since. Without a report, or with one that is too old,
+N = H(now).
 
 H counts the requests of this core and of its peers, the other workers of the same router, as far
 as they are shared (`shared_counts`).
@@ -17,6 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol, final
 
+from isocline.gateway.core.jobs_of_others import JobsOfOthers
 from isocline.policies.routing.contract import IntArray
 
 # Number of sends and completions that a report may be behind. At 10 000 requests/s at one backend
@@ -53,10 +52,13 @@ class Workloads:
         self.peers = [0] * count  # and that of other workers
         self._row: Row = [0] * count  # where those read `own`
         self._slots: Sequence[int] = range(count)
-        self._others = [0] * count
+        self._others = [0] * count  # as shown
+        self._expected = JobsOfOthers(count)
+        self.changes_at = math.inf  # s, no more or less is expected of others before this
         self._measured = [-math.inf] * count
         self._past = [deque([(-math.inf, 0)], maxlen=REMEMBERED) for _ in range(count)]
         self.stale_at = math.inf  # s, no report becomes too old before this
+        self._ended = [0] * count  # own jobs that have left
         self._job_seconds = [0.0] * count  # integral of `own` up to `_since`
         self._since = [0.0] * count  # s
         self.surprises = [0.0] * count  # sum of |N - n| over reports
@@ -72,6 +74,8 @@ class Workloads:
         self._job_seconds[backend] += own * (now - self._since[backend])
         self._since[backend] = now
         own += jobs
+        if jobs < 0:
+            self._ended[backend] -= jobs
         self.own[backend] = own
         self._row[self._slots[backend]] = own
         self._past[backend].append((now, own + self.peers[backend]))
@@ -99,7 +103,7 @@ class Workloads:
         self.peers[backend] = peers
         self._past[backend].append((now, self.own[backend] + peers))
 
-    def reported(self, backend: int, jobs: int, measured: float) -> bool:
+    def reported(self, backend: int, jobs: int, measured: float, now: float) -> bool:
         """Record a report of `jobs` measured at `measured`, s; False if a later one is known."""
         if measured < self._measured[backend]:
             return False
@@ -108,9 +112,22 @@ class Workloads:
             self.surprises[backend] += abs(others - self._others[backend])
             self.reports[backend] += 1
         self._measured[backend] = measured
-        self._set_others(backend, others)
+        held, ended = self._job_seconds[backend], self._ended[backend]
+        self._expected.reported(backend, others, measured, held, ended)
+        self.expect(backend, now)
         self.stale_at = min(self.stale_at, measured + self._oldest)
         return True
+
+    def due(self, now: float) -> list[int]:
+        """Backends of whose others more or less are expected by now: for each, call `expect`."""
+        times = self._expected.changes_at
+        self.changes_at = min((at for at in times if at > now), default=math.inf)
+        return [b for b, at in enumerate(times) if at <= now]
+
+    def expect(self, backend: int, now: float) -> None:
+        """Show the jobs of others that are expected at a backend by now."""
+        self._set_others(backend, self._expected.expect(backend, now))
+        self.changes_at = min(self.changes_at, self._expected.changes_at[backend])
 
     def age(self, backend: int, now: float) -> float:
         """Age of the report behind an estimate, s; inf if there is none."""
@@ -130,6 +147,7 @@ class Workloads:
         ]
         for backend in gone:
             self._measured[backend] = -math.inf
+            self._expected.forget(backend)
             self._set_others(backend, 0)
         known = [at for at in self._measured if at > -math.inf]
         self.stale_at = min(known) + self._oldest if known else math.inf

@@ -123,8 +123,11 @@ class Core:
         request.only, request.model = profile.only, profile.model
         request.tried = profile.avoided
         self._requests[request.number] = request
-        if self.waiting_queue.total and self.waiting_queue.waiting(frontend):
-            return self._placement.hold(request, now)
+        if self.waiting_queue.total:  # `tick` has it that more may be sent, as less is expected
+            if self.waiting_queue.waiting(frontend):
+                return self._placement.hold(request, now)
+        elif self.workloads.changes_at <= now:
+            self.expect(now)
         return self._placement.route(request, now)
 
     def release(self, frontends: Iterable[int]) -> list[Request]:
@@ -320,7 +323,7 @@ class Core:
     ) -> list[Action]:
         """Record a report of `jobs` at a backend, measured at `measured`, s (None: now)."""
         self._ends.pass_time(backend, now)
-        if not self.workloads.reported(backend, jobs, now if measured is None else measured):
+        if not self.workloads.reported(backend, jobs, now if measured is None else measured, now):
             return []
         return self._placement.offer_at([backend], now)
 
@@ -433,6 +436,16 @@ class Core:
 
     # Time
 
+    def expect(self, now: float) -> list[Action]:
+        """Show the jobs that others are expected to have by now, see `jobs_of_others`."""
+        if now < self.workloads.changes_at:
+            return []
+        due = self.workloads.due(now)
+        for backend in due:
+            self._ends.pass_time(backend, now)
+            self.workloads.expect(backend, now)
+        return self._placement.offer_at(due, now)
+
     def tick(self, now: float) -> list[Action]:
         """Do all due work: deadlines, ends of ejections, expired reports, curve fits."""
         actions: list[Action] = []
@@ -443,6 +456,7 @@ class Core:
         actions += self._placement.offer_at(
             [*self.availability.tick(now), *self.workloads.expire(now)], now
         )
+        actions += self.expect(now)
         if self.feedback and self.feedback.next_fit <= now:
             actions += self.curves_changed(self.feedback.fit(now, self.workloads), now)
             self.availability.notices += self.feedback.take_notices()
@@ -454,6 +468,7 @@ class Core:
             self.waiting_queue.next_deadline(),
             self.availability.next_end(),
             self.workloads.stale_at,
+            self.workloads.changes_at if self.waiting_queue.total else math.inf,
             self.feedback.next_fit if self.feedback else math.inf,
         )
 

@@ -179,7 +179,7 @@ class PlaneCore:
 
     @property
     def of_others(self) -> list[int]:
-        """(B,) jobs at each backend by its reports, beyond attempts under way."""
+        """(B,) jobs expected at each backend by its reports, beyond attempts under way."""
         workloads = self._core.workloads
         return [workloads[b] - own for b, own in enumerate(workloads.own)]
 
@@ -187,7 +187,8 @@ class PlaneCore:
     def corrections(self) -> list[int]:
         """(B,) jobs to be priced beyond attempts under way: of others, and of requests refused.
 
-        A backend that refuses at once would look idle (`gateway.core.phantom_jobs`).
+        Of others as expected at the last look (`gateway.core.jobs_of_others`). A backend that
+        refuses at once would look idle (`gateway.core.phantom_jobs`).
         """
         workloads = self._core.workloads
         return [shown - own for shown, own in zip(workloads.shown, workloads.own, strict=True)]
@@ -208,7 +209,8 @@ class PlaneCore:
         return self._core.take_notices()
 
     def look(self, now: float) -> None:
-        """Let the policy take in the present workloads; after each change of theirs, or soon."""
+        """Take in the time, and let the policy take in workloads; after each change, or soon."""
+        self._core.expect(now)
         if self._secant is not None:
             self._secant.look(now, list(self._core.workloads.shown))
 
