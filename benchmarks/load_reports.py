@@ -5,7 +5,7 @@ virtual time: exact, and the same arrivals for each row. Each response carries t
 backend, and its router reads that 0 s, 1 ms or a mean latency later. Fleets and loads are those of
 `gateway_workers`. Mean latency over that of routers which see all jobs at each decision.
 
-In the row of the last report its others' jobs count in full until the next one.
+In the row of the last report its others' jobs count in full until the next one, or for 10 s.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from isocline.randomness.draws import below, stream
 from isocline.simulate.routing.prepare import prepare
 
 ROUTERS = 3, 16
+OLDEST = Rules().oldest_report  # s
 ALL, LAST, EXPECTED = "all jobs", "the last report", "what is expected"
 BELIEFS = LAST, EXPECTED
 
@@ -55,7 +56,8 @@ class World:
         self._belief, self._lag = belief, lag
         self._coming: deque[Report] = deque()
         self._jobs: list[list[tuple[int, int]]] = [[] for _ in fleet.backends]
-        self._others = [[0] * len(fleet.backends) for _ in routers]  # by the last reports
+        nothing = Report(0.0, 0, 0, 0, 0, 0.0)
+        self._last = [[nothing for _ in fleet.backends] for _ in routers]
         self._curves = fleet.curves
         self._rates = [[0.0] for _ in fleet.backends]
         self._leaving = stream(1)
@@ -73,7 +75,8 @@ class World:
         core = self._cores[router]
         if self._belief != EXPECTED:
             for backend, jobs in enumerate(self._jobs):
-                others = self._others[router][backend]
+                last = self._last[router][backend]
+                others = last.others if self.now < last.measured + OLDEST else 0
                 there = len(jobs) if self._belief == ALL else core.in_flight(backend) + others
                 core.reported(backend, self.now, there)  # a fresh one counts in full
         action = core.arrived(self.now, router)
@@ -99,7 +102,7 @@ class World:
             self.pass_by(0.0)
 
     def _heard(self, report: Report) -> None:
-        self._others[report.router][report.backend] = report.others
+        self._last[report.router][report.backend] = report
         if self._belief == EXPECTED:
             core = self._cores[report.router]
             core.reported(report.backend, self.now, report.jobs, report.measured)
