@@ -3,7 +3,8 @@
 Three and sixteen routers that share nothing, real cores with prices of GMSR, over backends in
 virtual time: exact, and the same arrivals for each row. Each response carries the jobs left at its
 backend, and its router reads that 0 s, 1 ms or a mean latency later. Fleets and loads are those of
-`gateway_workers`. Mean latency over that of routers which see all jobs at each decision.
+`gateway_workers`. Mean latency over that of routers which see all jobs at each decision. With
+`--period S` a third as many requests come in every other period of S seconds.
 
 In the row of the last report its others' jobs count in full until the next one, or for 10 s.
 """
@@ -25,7 +26,7 @@ from isocline.gateway.replay import events
 from isocline.model.fleet import RoutingSystem
 from isocline.model.serving_settings import Rules
 from isocline.policies.parse import parse
-from isocline.randomness.draws import below, stream
+from isocline.randomness.draws import below, stream, uniform
 from isocline.simulate.routing.prepare import prepare
 
 ROUTERS = 3, 16
@@ -115,10 +116,11 @@ class World:
 
 
 class Length(NamedTuple):
-    """Of a run, in requests."""
+    """Of a run, in requests, and of a period, s: in every other one a third as many come."""
 
     warm_up: int
     arrivals: int
+    period: float = math.inf
 
 
 def mean_jobs(
@@ -129,10 +131,13 @@ def mean_jobs(
     prepared = prepare(fleet)
     peaks = prepared.tables(2).peak[prepared.row].tolist()
     world, arrivals, began = World(fleet, belief, lag), 0, 0.0
+    thinning = stream(2, seed)
     for event in events(prepared.tables(2), seed):
         world.pass_by(event.gap)
         if event.who < 0:
             world.leave(-1 - event.who, event.coin, peaks[-1 - event.who])
+            continue
+        if int(world.now // length.period) % 2 and uniform(thinning) > 1.0 / 3.0:
             continue
         world.arrive(event.who)
         arrivals += 1
@@ -161,8 +166,9 @@ def main() -> None:
     parser.add_argument("--routers", type=int, action="append", metavar="N", help="in place of all")
     parser.add_argument("--requests", type=int, default=40_000, metavar="N", help="in each run")
     parser.add_argument("--seeds", type=int, default=3, metavar="N")
+    parser.add_argument("--period", type=float, default=math.inf, metavar="S", help="of changes")
     arguments = parser.parse_args()
-    length = Length(arguments.requests // 10, arguments.requests)
+    length = Length(arguments.requests // 10, arguments.requests, arguments.period)
     table = Table(title="mean latency over that of routers which see all jobs")
     for name in ("cell", "routers", "they believe", "at once", "1 ms later", "a latency later"):
         table.add_column(name)

@@ -18,6 +18,7 @@ READY = {
     "connected": "1",
     "answered": "-",
     "whole": "-",
+    "length": "-",
     "load": "-",
 }
 BROKEN = {**READY, "type": "UpstreamEnd", "at": "1796043601.500000"}
@@ -75,6 +76,8 @@ def test_a_load_report_is_of_the_moment_at_which_the_response_began() -> None:
     attempt = ended(END | {"load": load, "answered": "250"})
     assert attempt.load == 5
     assert attempt.measured == pytest.approx(1796043600.499)
+    complete = ended(END | {"load": load, "answered": "250", "length": "13"})
+    assert complete.measured == complete.now  # it no longer counts itself
     damaged = ended(END | {"load": "TEXT =", "answered": "250"})
     assert damaged.load is None
 

@@ -32,6 +32,7 @@ FIELDS = {
     "connected": "%UPSTREAM_CONNECTION_POOL_READY_DURATION%",
     "answered": "%RESPONSE_DURATION%",
     "whole": "%COMMON_DURATION(US_TX_BEG:US_RX_END:ms)%",
+    "length": "%RESP(CONTENT-LENGTH)%",
     "load": "%RESP(ENDPOINT-LOAD-METRICS)%",
 }
 _NONE = "-"  # in place of what there is not
@@ -61,7 +62,9 @@ class Attempt(NamedTuple):
         sent: When the attempt was made, s since 1970.
         end: How it ended; None where it has begun.
         load: Jobs at the backend by its load report; None: it reports none.
-        measured: When its response began, and with it the report; s since 1970.
+        measured: Time of the report, s since 1970: when the response began; the end of one with a
+            length, which was complete before its head was sent, so that its report counts it no
+            more.
     """
 
     frontend: str
@@ -117,6 +120,7 @@ def _ended(  # noqa: PLR0913
     connected: str,
     answered: str,
     whole: str,
+    length: str,
     load: str,
 ) -> Attempt | None:
     """Attempt of the fields of a line, but the first; None if nothing has come of it."""
@@ -131,8 +135,10 @@ def _ended(  # noqa: PLR0913
         end = end._replace(begun=False)
     if load == _NONE:
         return Attempt(frontend, address, now, began, end)
-    delay = 0.0 if answered == _NONE else 1e-3 * float(answered)
-    return Attempt(frontend, address, now, began, end, _jobs(load), min(began + delay, now))
+    measured = now
+    if length == _NONE and answered != _NONE:
+        measured = min(began + 1e-3 * float(answered), now)
+    return Attempt(frontend, address, now, began, end, _jobs(load), measured)
 
 
 def _response(status: int) -> End:
