@@ -96,6 +96,18 @@ def test_a_report_counts_what_others_have_sent(tmp_path: Path) -> None:
     assert core.corrections == [0, 0]
 
 
+def test_jobs_of_others_return_to_their_mean_in_the_time_that_jobs_stay(tmp_path: Path) -> None:
+    core = PlaneCore(settings(tmp_path, content()))
+    for second in range(16):
+        core.began(0, float(second))
+        core.ended(0, 0, second + 1.0, float(second), SERVED)
+        core.reported(0, 8 if second == 15 else 0, second + 1.0, measured=second + 1.0)
+    for age, jobs in ((0.0, 8), (1.0, 3), (2.0, 1)):  # 0.5 + 7.5 exp(-age)
+        core.look(16.0 + age)
+        assert core.corrections == [jobs, 0]
+        assert core.of_others == [jobs, 0]
+
+
 def test_a_new_core_takes_over_by_name(tmp_path: Path) -> None:
     core = PlaneCore(settings(tmp_path, content()))
     core.began(1, 1.0)

@@ -118,15 +118,20 @@ class Workloads:
         self.stale_at = min(self.stale_at, measured + self._oldest)
         return True
 
-    def due(self, now: float) -> list[int]:
-        """Backends of whose others more or less are expected by now: for each, call `expect`."""
+    def due(self, now: float) -> int:
+        """A backend of whose others more or less may be expected by now; -1: none.
+
+        The caller calls `expect` for it, and asks again.
+        """
         times = self._expected.changes_at
-        self.changes_at = min((at for at in times if at > now), default=math.inf)
-        return [b for b, at in enumerate(times) if at <= now]
+        self.changes_at = min(times)
+        return times.index(self.changes_at) if self.changes_at <= now else -1
 
     def expect(self, backend: int, now: float) -> None:
         """Show the jobs of others that are expected at a backend by now."""
-        self._set_others(backend, self._expected.expect(backend, now))
+        others = self._expected.expect(backend, now)
+        if others != self._others[backend]:
+            self._set_others(backend, others)
         self.changes_at = min(self.changes_at, self._expected.changes_at[backend])
 
     def age(self, backend: int, now: float) -> float:

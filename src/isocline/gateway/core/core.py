@@ -440,11 +440,12 @@ class Core:
         """Show the jobs that others are expected to have by now, see `jobs_of_others`."""
         if now < self.workloads.changes_at:
             return []
-        due = self.workloads.due(now)
-        for backend in due:
+        changed: list[int] = []
+        while (backend := self.workloads.due(now)) >= 0:
             self._ends.pass_time(backend, now)
             self.workloads.expect(backend, now)
-        return self._placement.offer_at(due, now)
+            changed.append(backend)
+        return self._placement.offer_at(changed, now)
 
     def tick(self, now: float) -> list[Action]:
         """Do all due work: deadlines, ends of ejections, expired reports, curve fits."""

@@ -28,6 +28,7 @@ AVERAGED = 16
 # No estimate is brought up to date before its age, with W, has grown by this part.
 STEP = 1.0 / 16.0
 TINY = 1e-9  # s, or jobs/s
+EPSILON = 2.0**-50  # of a time, the least difference that counts
 
 
 @final
@@ -66,9 +67,8 @@ class JobsOfOthers:
 
     def expect(self, backend: int, now: float) -> int:
         """Jobs of others expected at a backend, rounded; brings `changes_at` up to date."""
-        one = self._backends[backend]
-        self.changes_at[backend] = one.changes_at(now)
-        return math.floor(one.at(now) + 0.5)
+        whole, self.changes_at[backend] = self._backends[backend].expect(now)
+        return whole
 
 
 @final
@@ -116,22 +116,24 @@ class _Estimate:
         mean = self._mean * _left(age, AVERAGED * self._gap)
         return mean + (self._last - mean) * _left(age, self._stay)
 
-    def changes_at(self, now: float) -> float:
-        """Time at which the estimate, rounded, may be another.
+    def expect(self, now: float) -> tuple[int, float]:
+        """Estimate, rounded, and a time before which it is not another.
 
-        No sooner than it can get there: within a step, in which the mean fades by less than STEP,
-        the estimate moves no faster than by `slope`.
+        Within a step, in which the mean fades by less than STEP, the estimate moves no faster than
+        by `slope`.
         """
-        if self._stay == math.inf or max(self._last, self._mean) < 0.5:
-            return math.inf
-        age, fading = max(now - self._measured, 0.0), max(AVERAGED * self._gap, TINY)
-        mean = self._mean * _left(age, fading)
-        excess = abs(self._last - mean) + STEP * mean
-        slope = excess * _left(age, self._stay) / max(self._stay, TINY) + mean / fading
-        estimate = self.at(now)
-        way = 0.5 - abs(estimate - math.floor(estimate + 0.5))
-        seconds = min(way / max(slope, TINY), STEP * fading)
-        return max(now + seconds, now + STEP * (age + self._stay), math.nextafter(now, math.inf))
+        stay, last = self._stay, self._last
+        if stay == math.inf or (last < 0.5 and self._mean < 0.5):
+            return math.floor(self.at(now) + 0.5), math.inf
+        age, fading = max(now - self._measured, 0.0), AVERAGED * self._gap + TINY
+        stay += TINY
+        mean = self._mean * math.exp(-age / fading)
+        kept = math.exp(-age / stay)
+        estimate = mean + (last - mean) * kept if age else last
+        whole = math.floor(estimate + 0.5)
+        slope = (abs(last - mean) + STEP * mean) * kept / stay + mean / fading + TINY
+        seconds = min((0.5 - abs(estimate - whole)) / slope, STEP * fading)
+        return whole, now + max(seconds, STEP * (age + stay), abs(now) * EPSILON)
 
 
 def _left(age: float, time: float) -> float:
