@@ -35,10 +35,10 @@ from isocline.demo.results import LiveComparison, LivePolicy
 from isocline.demo.router import Routing
 from isocline.demo.run import Timing, compared, measure, poisson
 from isocline.demo.stage import Contestant, Run, Stage
+from isocline.json_text import finite
 from isocline.loadgen import Schedule
 from isocline.model.fleet import RoutingSystem
 from isocline.model.traffic import bursty_trace
-from isocline.record import finite
 from isocline.theory.routing.hindsight.bound import hindsight_bound
 
 SPEED = 2.0

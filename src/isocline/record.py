@@ -1,8 +1,6 @@
 """Results: their JSON, data frame and picture, and how they look at a prompt and in a notebook."""
 
 import importlib
-import json
-import math
 import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -10,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from isocline.errors import MissingExtraError
+from isocline.json_text import json_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +46,7 @@ class Record(ABC):
 
     def to_json(self) -> str:
         """What `--json` prints: one document, in which what is not a finite number is null."""
-        return json.dumps(finite(self.to_dict()), indent=2, allow_nan=False, ensure_ascii=False)
+        return json_text(self.to_dict())
 
     def plot(self) -> "Figure":
         """The picture that `--out` writes; raises MissingExtraError without matplotlib."""
@@ -116,14 +115,3 @@ def data_frame(
     except ImportError as error:
         raise MissingExtraError("data frames need: pip install 'isocline[frame]'") from error
     return pd.DataFrame(list(rows), columns=None if columns is None else list(columns))
-
-
-def finite(value: Any) -> Any:
-    """A JSON document with None in place of nan and inf."""
-    if isinstance(value, Mapping):
-        return {key: finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isocline.errors import UsageError
+from isocline.json_text import finite
 from isocline.measurements import MeasuredPoint, measured_curve
 from isocline.model.curves import KneeCurve, TableCurve
-from isocline.record import finite
 from tests.measurements.measuring import CURVES, DOUBLINGS, counted, exact
 
 BETWEEN = np.sqrt(np.multiply(DOUBLINGS[:-1], DOUBLINGS[1:]))

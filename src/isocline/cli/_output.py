@@ -1,6 +1,5 @@
 """Input and output of all verbs: system files in, tables and JSON out."""
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -109,10 +108,9 @@ def require_another(option: str, output: Path | None, file: Path) -> None:
 
 def show_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on stdout; numbers that are not finite become null."""
-    from isocline.record import finite
+    from isocline.json_text import json_text
 
-    plain = not encodes_all(sys.stdout)
-    text = json.dumps(finite(document), indent=2, allow_nan=False, ensure_ascii=plain)
+    text = json_text(document, ascii_only=not encodes_all(sys.stdout))
     # A lone surrogate, as of a file name that is no UTF-8, becomes JSON's own escape for it.
     click.echo(text.encode("utf-8", "backslashreplace").decode())
 

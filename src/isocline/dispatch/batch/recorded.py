@@ -20,7 +20,7 @@ from isocline.dispatch.journal.journal import Row, read_rows
 from isocline.dispatch.telemetry.records import LEVELS, AttemptRecord, Outcome
 from isocline.dispatch.telemetry.timeline import NodeRow, Timeline
 from isocline.errors import UsageError
-from isocline.record import finite
+from isocline.json_text import finite
 from isocline.replaced_file import replace_text
 
 RECORD = "run.json"

@@ -20,7 +20,7 @@ from isocline.gateway.metrics.snapshot import (
     merged_pairs,
 )
 from isocline.histogram import Histogram
-from isocline.record import finite
+from isocline.json_text import finite
 
 
 @final
