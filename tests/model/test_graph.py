@@ -54,6 +54,31 @@ def test_one_more_edge_makes_a_new_graph() -> None:
     assert graph.neighbours(0).tolist() == [0]
 
 
+ARRAYS = ("first", "sink", "source", "sink_first", "edge_into", "source_into")
+
+
+@given(neighbourhoods())
+def test_one_more_edge_gives_the_graph_of_all_edges(shape: tuple[int, list[set[int]]]) -> None:
+    sinks, rows = shape
+    graph = CompatibilityGraph.from_neighbours(sinks, rows)
+    edges = [(f, b) for f, row in enumerate(rows) for b in row]
+    for f, row in enumerate(rows):
+        for b in range(sinks):
+            if b in row:
+                with pytest.raises(GraphError, match="given twice"):
+                    graph.with_edge(f, b)
+                continue
+            more = graph.with_edge(f, b)
+            made = CompatibilityGraph.from_edges(len(rows), sinks, [*edges, (f, b)])
+            for name in ARRAYS:
+                found, expected = getattr(more, name), getattr(made, name)
+                assert found.dtype == expected.dtype
+                assert not found.flags.writeable
+                assert found.tolist() == expected.tolist()
+    with pytest.raises(GraphError, match="does not exist"):
+        graph.with_edge(0, sinks)
+
+
 def test_a_graph_cannot_be_changed() -> None:
     graph = CompatibilityGraph.from_neighbours(2, [[0, 1]])
     for array in (graph.first, graph.sink, graph.source, graph.sink_first, graph.edge_into):

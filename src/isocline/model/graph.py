@@ -155,8 +155,32 @@ class CompatibilityGraph:
         return at < row.size and int(row[at]) == sink
 
     def with_edge(self, source: int, sink: int) -> "CompatibilityGraph":
-        """A new graph with one more edge."""
-        pairs = np.column_stack((self.source, self.sink)).astype(np.int64)
-        return CompatibilityGraph.from_edges(
-            self.sources, self.sinks, np.vstack((pairs, [[source, sink]]))
+        """A new graph with one more edge, made of this one's arrays.
+
+        Raises:
+            GraphError: An end does not exist, or the edge is there.
+        """
+        if not (0 <= source < self.sources and 0 <= sink < self.sinks) or (
+            self.has_edge(source, sink)
+        ):
+            pairs = np.column_stack((self.source, self.sink)).astype(np.int64)
+            edges = np.vstack((pairs, [[source, sink]]))
+            return CompatibilityGraph.from_edges(self.sources, self.sinks, edges)
+        at = int(self.first[source] + np.searchsorted(self.neighbours(source), sink))
+        begin, end = self.sink_first[sink : sink + 2]
+        place = begin + np.searchsorted(self.edge_into[begin:end], at)
+        into = self.edge_into + (self.edge_into >= at)
+        graph = CompatibilityGraph(
+            self.first + (np.arange(self.sources + 1) > source),
+            np.insert(self.sink, at, np.int32(sink)),
+            self.sinks,
         )
+        arrays = {
+            "first": graph.first,
+            "sink": graph.sink,
+            "source": np.insert(self.source, at, np.int32(source)),
+            "sink_first": self.sink_first + (np.arange(self.sinks + 1) > sink),
+            "edge_into": np.insert(into, place, at),
+        }
+        vars(graph).update({name: _frozen(array) for name, array in arrays.items()})
+        return graph
