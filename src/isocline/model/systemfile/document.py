@@ -19,6 +19,7 @@ import yaml
 
 from isocline.arguments import whole_number
 from isocline.errors import IsoclineError, SystemFileError, UsageError
+from isocline.model.systemfile.one_line_entries import shortened
 
 if TYPE_CHECKING:
     from isocline.model.systemfile.tables import Entries
@@ -268,28 +269,57 @@ def parsed(
     where_empty: str = "",
 ) -> Document:
     """Read the text of a YAML file, as `read` does; `path` is its place."""
-    data = _of_json(text)
-    compose = partial(_json_root, text)
+    data, compose = _of_json(text), partial(_json_root, text)
     if data is None:
-        with _yaml_errors(path, text):
-            loader = CoreLoader(text)
-            root = loader.get_single_node()
-        if root is None:
-            remedy = where_empty or f"describe a {noun}, beginning: {begin}"
-            raise SystemFileError(f"{path}: is empty; {remedy}")
-        _refuse_duplicate_keys(path, root, set())
-        with _yaml_errors(path, text):
-            data = loader.construct_document(root)
-        if not isinstance(data, dict):
-            line = root.start_mark.line + 1
-            found = reprlib.repr(data)
-            table = _TABLE if noun == "system" and _is_table(data) else ""
-            raise SystemFileError(
-                f"{path}:{line}: {found} is not a mapping; {table}begin with: {begin}"
-            )
-        compose = partial(_same, root)
+        data, compose = _of_yaml(path, text, noun, begin, where_empty)
     named = {key: value for key, value in data.items() if not str(key).startswith("x-")}
     return _with_tables(Document(path, named, compose))
+
+
+def _of_yaml(
+    path: Path, text: str, noun: str, begin: str, where_empty: str
+) -> tuple[dict[str, Any], partial[yaml.Node]]:
+    """Data of a YAML text, and what composes its tree."""
+    if short := _of_one_line_entries(path, text):
+        return short, partial(_json_root, text)
+    with _yaml_errors(path, text):
+        loader = CoreLoader(text)
+        root = loader.get_single_node()
+    if root is None:
+        remedy = where_empty or f"describe a {noun}, beginning: {begin}"
+        raise SystemFileError(f"{path}: is empty; {remedy}")
+    _refuse_duplicate_keys(path, root, set())
+    with _yaml_errors(path, text):
+        data = loader.construct_document(root)
+    if not isinstance(data, dict):
+        line = root.start_mark.line + 1
+        found = reprlib.repr(data)
+        table = _TABLE if noun == "system" and _is_table(data) else ""
+        raise SystemFileError(
+            f"{path}:{line}: {found} is not a mapping; {table}begin with: {begin}"
+        )
+    return data, partial(_same, root)
+
+
+def _of_one_line_entries(path: Path, text: str) -> dict[str, Any] | None:
+    """Data of a YAML text whose lists are read as JSON; None if that is nothing, or has mistakes.
+
+    Lines of what is left are not those of the file, so that no mistake is said of it.
+    """
+    short, entries = shortened(text, _strict_json)
+    if not entries:
+        return None
+    try:
+        loader = CoreLoader(short)
+        root = loader.get_single_node()
+        _refuse_duplicate_keys(path, root, set())
+        data = loader.construct_document(root)
+    except (yaml.YAMLError, ValueError, RecursionError, SystemFileError):
+        return None
+    # A key without a value, unless what looks like a key is within a text.
+    if not isinstance(data, dict) or any(data.get(key, "") is not None for key in entries):
+        return None
+    return data | entries
 
 
 def _same(root: yaml.Node) -> yaml.Node:
@@ -311,15 +341,20 @@ def _of_json(text: str) -> dict[str, Any] | None:
     if not text.lstrip().startswith("{"):
         return None
     try:
-        data = json.loads(
-            text,
-            object_pairs_hook=_each_once,
-            parse_int=whole_number,
-            parse_constant=_no_number,
-        )
-    except (ValueError, RecursionError, UsageError):
+        data = _strict_json(text)
+    except (ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) else None
+
+
+def _strict_json(text: str) -> Any:
+    """Read JSON; raises ValueError where a key stands twice, or for a number that is none."""
+    try:
+        return json.loads(
+            text, object_pairs_hook=_each_once, parse_int=whole_number, parse_constant=_no_number
+        )
+    except UsageError as error:
+        raise ValueError(str(error)) from error
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
