@@ -66,6 +66,7 @@ class Kind(NamedTuple):
     holds: Callable[[Any], bool]
     inside: Callable[[str, Any], None] | None = None  # checks the parts, whose names begin so
     is_list: bool = False
+    plain: frozenset[type] = frozenset()  # types of which all values are of it, and have no parts
 
 
 # Where the things come from that a function wants.
@@ -141,6 +142,10 @@ def require(name: str, value: Any, kind: Kind | None, within: Range | None = Non
     """Raise UsageError unless a value is of a kind, and within a range if it is a number."""
     if kind is None:
         return
+    if type(value) in kind.plain and (
+        within is None or (type(value) in _NUMBERS and within.holds(value))
+    ):
+        return  # at once: there may be 10^5 frontends
     words = within.words if within and not kind.is_list else kind.words
     fits = kind.holds(value)
     if fits and within and _is_list(value):
@@ -150,6 +155,9 @@ def require(name: str, value: Any, kind: Kind | None, within: Range | None = Non
         raise UsageError(f"{name} {in_one_line(value)}: give {words}")
     if kind.inside:
         kind.inside(name, value)
+
+
+_NUMBERS = (int, float)
 
 
 def in_one_line(value: Any) -> str:
@@ -212,7 +220,7 @@ def kind_of(annotation: Any) -> Kind | None:
     if isinstance(annotation, str):
         return _named(annotation)
     if annotation is None or annotation is types.NoneType:
-        return Kind("None", lambda value: value is None)
+        return Kind("None", lambda value: value is None, plain=frozenset({types.NoneType}))
     origin = get_origin(annotation)
     if origin in _COMPOSED:
         return _COMPOSED[origin](get_args(annotation))
@@ -225,11 +233,15 @@ def _plain(kind: type) -> Kind | None:
     if kind is bool:
         return Kind("True or False", lambda value: type(value).__name__ in ("bool", "bool_"))
     if kind is int:
-        return Kind("a whole number", lambda value: _is_number(value, Integral))
+        return Kind(
+            "a whole number", lambda value: _is_number(value, Integral), plain=frozenset({int})
+        )
     if kind is float:
-        return Kind("a number", lambda value: _is_number(value, Real))
+        return Kind(
+            "a number", lambda value: _is_number(value, Real), plain=frozenset({int, float})
+        )
     if kind is str:
-        return Kind("a string", lambda value: isinstance(value, str))
+        return Kind("a string", lambda value: isinstance(value, str), plain=frozenset({str}))
     words = _MADE_BY.get(kind.__name__, f"a {kind.__name__}")
     return Kind(words, lambda value: isinstance(value, kind))
 
@@ -283,7 +295,8 @@ def _any_of(annotations: tuple[Any, ...]) -> Kind | None:
             if kind.holds(value) and kind.inside:
                 kind.inside(name, value)
 
-    return Kind(words, lambda value: any(kind.holds(value) for kind in known), inside)
+    plain = frozenset[type]().union(*(kind.plain for kind in known))
+    return Kind(words, lambda value: any(kind.holds(value) for kind in known), inside, plain=plain)
 
 
 def _is_list(value: object) -> bool:

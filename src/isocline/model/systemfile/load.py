@@ -13,9 +13,8 @@ from isocline.arguments import kind_of, require
 from isocline.model.curves import Curve, PoolCurve, TableCurve
 from isocline.model.fleet import RoutingSystem
 from isocline.model.residency import model_of
-from isocline.model.systemfile.build import build
 from isocline.model.systemfile.document import Document, read
-from isocline.model.systemfile.schema import checked
+from isocline.model.systemfile.plain_system import plain_system
 from isocline.plural import first_of
 
 if TYPE_CHECKING:
@@ -61,12 +60,17 @@ def built(document: Document) -> "RoutingSystem | Cluster":
     if kind not in ("routing", "near-data"):
         found = no_system(document.data) or "give routing or near-data"
         document.fail(("kind",), f"is {kind!r}; {found}")
-    if kind == "routing":
-        return build(document, checked(document))
-    # Imported here, so that files of kind routing do not wait for it.
-    from isocline.model.systemfile.near_data import build_cluster  # noqa: PLC0415
+    # The schemas are imported here, as pydantic takes long to be ready for them.
+    if kind == "near-data":
+        from isocline.model.systemfile.near_data import build_cluster  # noqa: PLC0415
 
-    return build_cluster(document)
+        return build_cluster(document)
+    if (plain := plain_system(document)) is not None:
+        return plain
+    from isocline.model.systemfile.build import build  # noqa: PLC0415
+    from isocline.model.systemfile.schema import checked  # noqa: PLC0415
+
+    return build(document, checked(document))
 
 
 # Keys of what vLLM's, GuideLLM's, AIPerf's and genai-perf's benchmarks write.
