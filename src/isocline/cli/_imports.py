@@ -1,9 +1,11 @@
-"""Imports without garbage collection."""
+"""Imports without garbage collection, and imports while kernels run."""
 
 import functools
 import gc
+import importlib
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 @contextmanager
@@ -24,7 +26,26 @@ def uncollected() -> Iterator[None]:
         gc.enable()
 
 
-@functools.cache  # once per process: counting what is exempt goes over all of it
 def _exempt() -> None:
-    if not gc.get_freeze_count():  # otherwise someone else decides what is exempt
+    if _is_ours():
         gc.freeze()
+
+
+@functools.cache  # once per process: counting what is exempt goes over all of it
+def _is_ours() -> bool:
+    """Whether nobody else decides what is exempt."""
+    return not gc.get_freeze_count()
+
+
+@functools.cache  # once
+def import_meanwhile(module: str) -> None:
+    """Import a module in a thread, while this one waits for kernels: they run without the lock.
+
+    What goes wrong is raised where the module is imported next.
+    """
+    threading.Thread(target=_imported, args=(module,), daemon=True).start()
+
+
+def _imported(module: str) -> None:
+    with suppress(Exception):
+        importlib.import_module(module)

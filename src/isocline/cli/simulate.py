@@ -1,5 +1,6 @@
 """`isocline simulate`."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -21,7 +22,7 @@ from isocline.cli._comparisons import (
 )
 from isocline.cli._comparisons import written as written_files
 from isocline.cli._group import NEGATIVE, STOPPED
-from isocline.cli._imports import uncollected
+from isocline.cli._imports import import_meanwhile, uncollected
 from isocline.cli._numbers import COUNT, FACTOR, SECONDS, SECONDS_OR_NONE, Number, shares
 from isocline.cli._options import NEAR_DATA, ROUTING, group
 from isocline.cli._waiting import waiting
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from isocline.simulate.routing.results import Comparison, Sweep
     from isocline.simulate.scheduling.results import ClusterComparison, ClusterSweep
 
+_TABLES = "isocline.report.tables.comparison"
 _JOBS = "swim"  # the format of a trace of jobs that read blocks
 _SLOTTED = "--clock slotted"
 _POLICIES, _TRAFFIC = group("Policies"), group("Traffic")
@@ -321,7 +323,7 @@ def command(
         ctx.exit(_simulate_change(system, written, file, given, write, as_json, out))
     found: Found
     try:
-        found = _found(system, file, loads, given)
+        found = _found(system, file, loads, given, in_tables=not as_json)
     except InfeasibleError as error:
         _show_infeasible(error, system, given["policies"], as_json)
         ctx.exit(NEGATIVE)
@@ -344,12 +346,25 @@ def command(
 
 
 def _found(
-    system: "RoutingSystem | Cluster", file: Path, loads: Sequence[float], given: dict[str, Any]
+    system: "RoutingSystem | Cluster",
+    file: Path,
+    loads: Sequence[float],
+    given: dict[str, Any],
+    *,
+    in_tables: bool,
 ) -> "Found":
-    """Run what is asked, with progress; raises InfeasibleError as `simulate` does."""
+    """Run what is asked, with progress; raises InfeasibleError as `simulate` does.
+
+    Args:
+        system: What the file describes.
+        file: Its path.
+        loads: Loads to run at; none for that of the file.
+        given: Options.
+        in_tables: Whether the result is shown in tables.
+    """
     from isocline.model.fleet import RoutingSystem
 
-    with _progress() as progress, _output.blaming(file):
+    with _progress(in_tables=in_tables) as progress, _output.blaming(file):
         options = given | {"progress": progress}
         if isinstance(system, RoutingSystem):
             return _routing(system, file, loads, options)
@@ -381,7 +396,7 @@ def _simulate_change(
     proofs: dict[str, InfeasibleError] = {}
     for side, one in (("before", system), ("after", other)):
         try:
-            sides[side] = _found(one, file, (), given)
+            sides[side] = _found(one, file, (), given, in_tables=not as_json)
         except InfeasibleError as error:
             proofs[side] = error
     change = ComparisonChange(changes, sides["before"], sides["after"], proofs)
@@ -472,11 +487,12 @@ def _note_plan(system: "RoutingSystem | Cluster") -> None:
 def _routing(
     system: "RoutingSystem", file: Path, loads: Sequence[float], given: dict[str, Any]
 ) -> "Comparison | Sweep":
-    from isocline.model.curves import PoolCurve
-    from isocline.simulate.routing.compare import DEFAULT_POLICIES, simulate, sweep
-    from isocline.simulate.routing.delay import Delay
-    from isocline.simulate.routing.failure import Failure
-    from isocline.simulate.routing.slowdown import Slowdown
+    with uncollected():
+        from isocline.model.curves import PoolCurve
+        from isocline.simulate.routing.compare import DEFAULT_POLICIES, simulate, sweep
+        from isocline.simulate.routing.delay import Delay
+        from isocline.simulate.routing.failure import Failure
+        from isocline.simulate.routing.slowdown import Slowdown
 
     pools = any(isinstance(backend.curve, PoolCurve) for backend in system.backends)
     if given["layers"] is not None and not pools:
@@ -508,11 +524,12 @@ def _learning(half_life: float | None) -> "Learning":
 def _near_data(
     cluster: "Cluster", loads: Sequence[float], given: dict[str, Any]
 ) -> "ClusterComparison | ClusterSweep":
-    from isocline.simulate.scheduling.compare import (
-        DEFAULT_POLICIES,
-        simulate_cluster,
-        sweep_cluster,
-    )
+    with uncollected():
+        from isocline.simulate.scheduling.compare import (
+            DEFAULT_POLICIES,
+            simulate_cluster,
+            sweep_cluster,
+        )
 
     options = _common(given, DEFAULT_POLICIES)
     trace = _block_trace(options["trace"], options.pop("trace_format"))
@@ -556,19 +573,22 @@ def _block_trace(name: str | None, written_as: str) -> "BlockTrace | None":
 
 
 @contextmanager
-def _progress() -> "Iterator[Progress]":
-    """Progress bar on stderr, removed when done; into a pipe or a file a line now and then."""
-    from rich.console import Console
+def _progress(*, in_tables: bool) -> "Iterator[Progress]":
+    """Progress bar on stderr, removed when done; into a pipe or a file a line now and then.
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    Once replications run, tables are imported, if the results are shown in these.
+    """
+    if not sys.stderr.isatty():
         with waiting("simulating") as line:
 
             def count(done: int, total: int) -> None:
+                if in_tables:
+                    import_meanwhile(_TABLES)
                 line.reached = f"{done:,} of {counted(total, 'replication')}"
 
             yield count
         return
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -576,10 +596,13 @@ def _progress() -> "Iterator[Progress]":
         BarColumn(),
         TextColumn("{task.completed}/{task.total}"),
     )
+    console = Console(stderr=True)
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task("simulating", total=None)
 
         def show(done: int, total: int) -> None:
+            if in_tables:
+                import_meanwhile(_TABLES)
             # After the last replication come figures, and of a trace the bound: some seconds.
             doing = "analysing" if done == total else "simulating"
             bar.update(task, description=doing, completed=done, total=total)
