@@ -1,12 +1,15 @@
-"""A system of 10^5 frontends from its file to a plan: `python -m benchmarks.large_systems`.
+"""A system of 10^5 frontends from its file to a plan.
 
-The same system as YAML, as JSON, and with its entries in CSV and in Parquet. Each is planned by
-`isocline plan` in a process of its own, imports and the printed table included, and loaded in
-this one. Times are seconds of CPU; the rounds take turns, and the least of each counts. The floor
-is the time in which a parser without lines and checks reads the file into plain data: libyaml's
-through PyYAML, json, csv, or pyarrow.
+`python -m benchmarks.large_systems [FORMAT ...] [--rounds N] [--rival PYTHONPATH]`. The same system
+as YAML, as JSON, and with its entries in CSV and in Parquet. Each is planned by `isocline plan` in
+a process of its own, imports and the printed table included, and once more with `--json`, and
+loaded in this one. Times are seconds of CPU, and for plans of wall behind them; the rounds take
+turns, and the least of each counts. The floor is the time in which a parser without lines and
+checks reads the file into plain data: libyaml's through PyYAML, json, csv, or pyarrow. `--rival`
+names the `src` of another checkout, whose plans take turns with those of this one.
 """
 
+import argparse
 import csv
 import gc
 import json
@@ -14,6 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,10 +27,12 @@ import pyarrow as pa
 import yaml
 from pyarrow import parquet
 
+import isocline
 from isocline.model.systemfile import load
 
 FRONTENDS, BACKENDS, DEGREE, LOAD = 100_000, 1000, 10, 0.7
-ROUNDS = 3
+FORMATS = ("YAML", "JSON", "CSV", "Parquet")
+HERE = Path(isocline.__file__).parents[1]
 _TABLES = "kind: routing\nbackends: {{table: backends.{0}}}\nfrontends: {{table: frontends.{0}}}\n"
 
 
@@ -57,7 +63,7 @@ def system() -> dict[str, Any]:
 def written(folder: Path) -> dict[str, tuple[Path, Callable[[], object]]]:
     """Files of the system, and what reads each into plain data."""
     data = system()
-    files = {name: folder / name / "system.yaml" for name in ("YAML", "JSON", "CSV", "Parquet")}
+    files = {name: folder / name / "system.yaml" for name in FORMATS}
     for file in files.values():
         file.parent.mkdir()
     with files["YAML"].open("w") as text:
@@ -116,29 +122,48 @@ def seconds(call: Callable[[], object]) -> float:
     return sum(after[:4]) - sum(before[:4])
 
 
-def plan(file: Path) -> None:
-    """`isocline plan`, as a user has it."""
-    verb = str(Path(sys.executable).parent / "isocline")
-    subprocess.run([verb, "plan", str(file)], check=True, stdout=subprocess.DEVNULL)
+def plan(file: Path, source: str, *options: str) -> tuple[float, float]:
+    """`isocline plan`, as a user has it: seconds of CPU, and of wall."""
+    command = (sys.executable, "-m", "isocline", "plan", str(file), *options)
+    environment = os.environ | {"PYTHONPATH": source}
+    before, began = os.times(), time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    after, wall = os.times(), time.monotonic() - began
+    cpu = after.children_user + after.children_system
+    return cpu - before.children_user - before.children_system, wall
 
 
 def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.large_systems")
+    parser.add_argument("formats", nargs="*", metavar="FORMAT", help=f"of {', '.join(FORMATS)}")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    parser.add_argument("--rival", metavar="PYTHONPATH", help="src of another checkout")
+    arguments = parser.parse_args()
+    sources = [str(HERE), *([str(Path(arguments.rival).resolve())] if arguments.rival else [])]
     print(f"load of the machine: {os.getloadavg()[0]:.1f}")
-    print(f"{'':10}{'parsed':>10}{'loaded':>10}{'ratio':>8}{'planned':>10}")
+    least: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         files = written(Path(folder))
-        least: dict[str, list[float]] = {}
-        for _ in range(ROUNDS):
-            for name, (file, parsed) in files.items():
-                now = [
-                    seconds(parsed),
-                    seconds(lambda file=file: load(file)),  # type: ignore[misc]
-                    seconds(lambda file=file: plan(file)),  # type: ignore[misc]
-                ]
+        chosen = arguments.formats or FORMATS
+        for _ in range(arguments.rounds):
+            for name in chosen:
+                file, parsed = files[name]
+                now = [seconds(parsed), seconds(lambda file=file: load(file))]  # type: ignore[misc]
+                for options in ((), ("--json",)):
+                    for source in sources:
+                        now += plan(file, source, *options)
                 least[name] = list(map(min, now, least.get(name, now)))
-    for name, (floor, loaded, planned) in least.items():
-        ratio = loaded / floor
-        print(f"{name:10}{floor:>8.2f} s{loaded:>8.2f} s{ratio:>7.1f}x{planned:>8.2f} s")
+    print(f"{'':8}{'parsed':>9}{'loaded':>9}{'ratio':>7}", end="")
+    print("".join(f"{text:>18}" for it in ("plan", "plan --json") for text in _titles(it, sources)))
+    for name, (floor, loaded, *plans) in least.items():
+        print(f"{name:8}{floor:>7.2f} s{loaded:>7.2f} s{loaded / floor:>6.1f}x", end="")
+        pairs = zip(plans[::2], plans[1::2], strict=True)
+        print("".join(f"{f'{cpu:.2f} s ({wall:.2f})':>18}" for cpu, wall in pairs))
+
+
+def _titles(verb: str, sources: list[str]) -> list[str]:
+    return [verb, f"rival {verb.removeprefix('plan ')}"][: len(sources)]
 
 
 if __name__ == "__main__":
