@@ -252,7 +252,7 @@ def _is_number(value: object, kind: type) -> bool:
 
 def is_number(value: object) -> bool:
     """Whether a value is a real number; True and False are none."""
-    return _is_number(value, Real)
+    return type(value) in _NUMBERS or _is_number(value, Real)
 
 
 def _named(annotation: str) -> Kind | None:

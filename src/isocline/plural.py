@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+_NUMBER = re.compile(r"[-_. ]*\d+$")
+
 
 def counted(count: int, noun: str, plural: str = "") -> str:
     """A count and its noun, in the plural unless it is one; by default the plural ends in s."""
@@ -17,4 +19,4 @@ def first_of(names: Sequence[str], most: int) -> str:
 
 def stem_of(name: str) -> str:
     """What replicas have in common: "h100" for h100-1 and h100-2."""
-    return re.sub(r"[-_. ]*\d+$", "", name) or name
+    return _NUMBER.sub("", name) or name

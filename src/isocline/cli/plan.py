@@ -58,24 +58,33 @@ def command(
     from isocline.theory.routing.equilibrium import plan
     from isocline.theory.routing.latency_routing import latency_equilibrium
 
-    with waiting("planning"), _output.blaming(file):
+    # Of a large system, planning imports numba, and its result has a million objects.
+    with uncollected(), waiting("planning"), _output.blaming(file):
         best = plan(system)
         # Where the load is infeasible no routing comes to rest.
         rival = latency_equilibrium(system) if compare and best.status == "optimal" else None
-    if as_json:
-        _output.show_json(_document(best, rival, compare))
-    else:
-        from isocline.report.tables.plan import latency_routing_report, plan_report
-
-        _output.show(plan_report(best))
-        if rival is not None:
-            _output.show(latency_routing_report(best, rival))
+    with uncollected():
+        _show(best, rival, as_json=as_json, compare=compare)
     if out:
         from isocline.report.export.files import write_plan
 
         _output.list_written(write_plan(best, rival, out))
     if not _is_served(best):
         ctx.exit(1)
+
+
+def _show(
+    best: "Plan", rival: "LatencyEquilibrium | None", *, as_json: bool, compare: bool
+) -> None:
+    """Print a plan, and what routing by latency would be beside it."""
+    if as_json:
+        _output.show_json(_document(best, rival, compare))
+        return
+    from isocline.report.tables.plan import latency_routing_report, plan_report
+
+    _output.show(plan_report(best))
+    if rival is not None:
+        _output.show(latency_routing_report(best, rival))
 
 
 def _is_served(best: "Plan") -> bool:

@@ -175,7 +175,7 @@ class CompatibilityGraph:
             np.insert(self.sink, at, np.int32(sink)),
             self.sinks,
         )
-        arrays = {
+        arrays: dict[str, npt.NDArray[np.generic]] = {
             "first": graph.first,
             "sink": graph.sink,
             "source": np.insert(self.source, at, np.int32(source)),

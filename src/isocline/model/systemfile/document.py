@@ -312,6 +312,8 @@ def _of_one_line_entries(path: Path, text: str) -> dict[str, Any] | None:
     try:
         loader = CoreLoader(short)
         root = loader.get_single_node()
+        if root is None:
+            return None
         _refuse_duplicate_keys(path, root, set())
         data = loader.construct_document(root)
     except (yaml.YAMLError, ValueError, RecursionError, SystemFileError):

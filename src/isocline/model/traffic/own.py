@@ -1,5 +1,6 @@
 """Checks of a user's own arrival processes and job sizes, in which anything may be wrong."""
 
+from functools import cache
 from math import isclose, isfinite
 from typing import Literal
 
@@ -13,6 +14,8 @@ from isocline.user_code import failures_of, is_own
 
 FloatArray = npt.NDArray[np.float64]
 
+_is_own = cache(is_own)  # of classes: there may be 10^5 frontends
+
 
 def require_arrivals(label: str, arrivals: object) -> None:
     """Check what can be checked of an arrival process without sampling it.
@@ -25,7 +28,7 @@ def require_arrivals(label: str, arrivals: object) -> None:
             f"{label}: arrivals is {arrivals!r}; give a process, such as "
             "isocline.PoissonArrivals(8.0)"
         )
-    if not is_own(type(arrivals)):
+    if not _is_own(type(arrivals)):
         return
     name = f"{label}: {type(arrivals).__name__}.rate"
     with failures_of(name, UsageError):

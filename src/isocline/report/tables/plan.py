@@ -1,6 +1,7 @@
 """Tables of a plan, and of the equilibrium of routing by expected latency for comparison."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from rich.console import Group, RenderableType
@@ -10,7 +11,7 @@ from rich.text import Text
 from isocline.flow.certificate import Certificate
 from isocline.plural import first_of
 from isocline.report.tables.overload import overload_lines
-from isocline.report.tables.style import MOST_ROWS, Column, names, table
+from isocline.report.tables.style import MOST_ROWS, Column, names, table, title_of_some
 from isocline.report.words import duration, listed, number, percent
 from isocline.theory.routing.latency_routing import LatencyEquilibrium
 from isocline.theory.routing.plan_records import (
@@ -228,16 +229,19 @@ def split_table(plan: Plan) -> Table:
 
 
 def _splits(title: str, split: Sequence[SplitRate]) -> Table:
-    sends: dict[str, list[tuple[float, str]]] = {}
+    frontends = dict.fromkeys(edge.frontend for edge in split if edge.rate > 0)
+    sends: dict[str, list[tuple[float, str]]] = {it: [] for it in islice(frontends, MOST_ROWS)}
     for edge in split:
-        if edge.rate > 0:
-            sends.setdefault(edge.frontend, []).append((edge.rate, edge.backend))
+        if edge.frontend in sends and edge.rate > 0:
+            sends[edge.frontend].append((edge.rate, edge.backend))
     columns: list[Column[tuple[str, list[tuple[float, str]]]]] = [
         names("frontend", lambda row: row[0]),
         Column("jobs/s", lambda row: sum(rate for rate, _ in row[1]), number),
         Column("sends", lambda row: row[1], _shares, left=True),
     ]
-    return table(title, columns, list(sends.items()), most=MOST_ROWS)
+    if len(frontends) > len(sends):
+        title = title_of_some(title, len(sends), len(frontends))
+    return table(title, columns, list(sends.items()))
 
 
 def _shares(edges: list[tuple[float, str]]) -> str:

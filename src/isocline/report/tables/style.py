@@ -18,6 +18,11 @@ def _text(value: Any) -> RenderableType:
     return value if isinstance(value, Text) else str(value)
 
 
+def title_of_some(title: str, shown: int, count: int) -> str:
+    """Title of a table that has the first rows of more."""
+    return f"{title} (first {shown} of {count}; --json has all)"
+
+
 @final
 @dataclass(frozen=True)
 class Column(Generic[Row]):
@@ -63,7 +68,7 @@ def table(
         ends: Function from a row's number to whether a gap follows it.
     """
     if most is not None and len(rows) > most:
-        title += f" (first {most} of {len(rows)}; --json has all)"
+        title = title_of_some(title, most, len(rows))
     made = Table(
         title=title or None,
         title_justify="left",

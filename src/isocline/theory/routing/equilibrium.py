@@ -8,6 +8,7 @@ fluid comes to rest there. Lemma 1: no policy has fewer jobs in the system.
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import final
 
 import numpy as np
@@ -247,14 +248,14 @@ def _backend_plans(
 
 def _split(system: RoutingSystem, solved: LevelFlow) -> tuple[SplitRate, ...]:
     used = np.flatnonzero(solved.flow > 0.0)
-    return tuple(
-        map(
-            SplitRate,
-            _frontends(system, system.graph.source[used]),
-            _backends(system, system.graph.sink[used]),
-            solved.flow[used].tolist(),
-        )
+    columns = zip(
+        _frontends(system, system.graph.source[used]),
+        _backends(system, system.graph.sink[used]),
+        solved.flow[used].tolist(),
+        strict=True,
     )
+    # As `SplitRate._make` does, without a call of Python for each of up to 10^6 edges.
+    return tuple(map(partial(tuple.__new__, SplitRate), columns))
 
 
 def _frontends(
@@ -273,4 +274,5 @@ def _named(
     these: tuple[Frontend, ...] | tuple[Backend, ...],
     numbers: npt.NDArray[np.integer] | tuple[int, ...],
 ) -> list[str]:
-    return [these[i].name for i in np.asarray(numbers, np.int64).tolist()]
+    names = [one.name for one in these]
+    return [names[i] for i in np.asarray(numbers, np.int64).tolist()]
