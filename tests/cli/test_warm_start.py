@@ -66,6 +66,10 @@ def started(*command: str) -> dict[str, Any]:
 
 
 NOT_NEEDED = {
+    "pydantic",
+    "isocline.model.systemfile.schema",
+    "isocline.policies.routing.prequal",
+    "isocline.policies.routing.dgd_lb",
     "isocline.model.serving_settings",
     "isocline.model.systemfile.serving_schema",
     "isocline.model.systemfile.discovery_schema",
@@ -100,6 +104,38 @@ def test_a_warm_simulation_loads_only_what_it_runs() -> None:
     assert not found["runtime"]
     assert found["collects"]
     assert found["exempt"] > found["tracked"]  # most objects are those of modules
+
+
+OF_SIMULATIONS = {
+    "pydantic",
+    "isocline.model.systemfile.schema",
+    "isocline.policies.routing",
+    "isocline.simulate.routing.compare",
+    "numba",
+    "scipy",
+}
+LOADED = """
+import sys
+from isocline.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    assert not end.code, end.code
+print("LOADED", *sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_plan_loads_neither_compiler_nor_schemas(form: str) -> None:
+    command = ["plan", "examples/mixed_fleet.yaml", *(["--json"] if form == "json" else [])]
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *command],
+        cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=600, check=True,
+    )  # fmt: skip
+    (line,) = [row for row in done.stderr.splitlines() if row.startswith("LOADED ")]
+    modules = set(line.split())
+    assert OF_SIMULATIONS.isdisjoint(modules)
+    assert ("rich" in modules) == (form == "table")
 
 
 def test_collection_pauses_for_imports_alone() -> None:

@@ -84,7 +84,8 @@ def _backend(entry: Any) -> Backend:
 
 
 def _curve(entry: Any) -> Curve:
-    _require(type(entry) is dict and type(kind := entry.get("type")) is str)
+    _require(type(entry) is dict)
+    kind = _name(entry.get("type"))
     if kind == TableCurve.type:
         _require(entry.keys() == {"type", "points"})
         return TableCurve(tuple(map(_point, _list(entry["points"]))))
