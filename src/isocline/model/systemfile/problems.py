@@ -129,6 +129,7 @@ def _plain(error: "ErrorDetails", context: dict[str, Any], key: str) -> str:
 
 
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_MULTIPLES = ("k", "K", "M", "G", "T", "Ki", "Mi", "Gi")
 _WITH_UNIT = re.compile(r"([-+]?[\d_]*\.?\d+(?:[eE][-+]?\d+)?)\s*([^\d.,].*)?")
 
 
@@ -140,7 +141,9 @@ def _bare_number(found: object, wanted: str) -> str:
     number = match[1].replace("_", "")
     if number == found:
         return f"give {wanted}, without quotes: {number}"
-    if (unit := match[2]) in _SECONDS:
+    if (unit := match[2]) in _MULTIPLES:  # of what unit is not known here
+        return f"give {wanted} and nothing else, in the unit of the documentation"
+    if unit in _SECONDS:
         return f"give {wanted} and nothing else, in s: {float(number) * _SECONDS[unit]:g}"
     return f"give {wanted} and nothing else, in the unit of the documentation: {number}"
 

@@ -96,6 +96,11 @@ def _warm_up(blocks: Blocks) -> int | None:
     return max(of_number, settled(blocks.sojourn, blocks.timed))
 
 
+def _longer(settings: SharedSettings, times: float, remedy: str) -> str:
+    """Remedy for a run that is too short: one so many times as long."""
+    return f"give --horizon {times * settings.horizon:.3g} or more{remedy}"
+
+
 def discarded(
     settings: SharedSettings, stable: Mapping[str, Blocks], steady: bool, what: str, remedy: str
 ) -> int:
@@ -112,7 +117,7 @@ def discarded(
         RunTooShortError: There is no such number, or what it leaves is not steady, or too few
             completions.
     """
-    longer = f"give --horizon {4 * settings.horizon:.3g} or more{remedy}"
+    longer = _longer(settings, 4.0, remedy)
     skip = settings.discarded_blocks
     if settings.warmup is None:
         found = {name: _warm_up(blocks) for name, blocks in stable.items()}
@@ -141,6 +146,6 @@ def discarded(
             raise RunTooShortError(
                 f"only {fewest} {what} completed under {name} in the measured part of a "
                 f"replication of {settings.horizon:.4g} s, and a mean needs {LEAST_COMPLETIONS}; "
-                f"{longer}"
+                f"{_longer(settings, max(4.0, 2.0 * LEAST_COMPLETIONS / max(fewest, 1)), remedy)}"
             )
     return skip

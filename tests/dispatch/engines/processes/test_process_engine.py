@@ -469,6 +469,8 @@ def test_the_pause_before_a_restart_grows_until_a_task_is_done() -> None:
 @pytest.mark.parametrize(
     ("nodes", "racks", "words"),
     [
+        (2, 5, "racks 5: give a mapping"),
+        ({"a": 1}, None, "directory of node a: 1: give a string"),
         (0, None, "give at least one"),
         (["a", "a"], None, "a unique name"),
         (["a", ""], None, "a unique name"),

@@ -23,6 +23,7 @@ def nodes_of(nodes: Nodes | None, racks: Mapping[str, str] | None) -> list[Node]
     names = _names(nodes)
     if not names or len(set(names)) < len(names) or not all(names):
         raise UsageError(f"nodes: {nodes!r}; give at least one, each with a unique name")
+    require("racks", racks, kind_of(Mapping[str, str] | None))
     racks = racks or {}
     for name in racks:
         if name not in names:
@@ -69,6 +70,7 @@ def roots_of(nodes: Nodes | None) -> dict[str, Path]:
     if not isinstance(nodes, Mapping):
         return {}
     for name, root in nodes.items():
+        require(f"directory of node {name}:", root, kind_of(str | Path))
         if not Path(root).is_dir():
             raise UsageError(
                 f"nodes: {name}: there is no directory {str(root)!r}; create or correct it"
