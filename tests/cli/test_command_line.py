@@ -126,13 +126,14 @@ def test_a_full_disk_at_stdout_is_one_line(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("option", [[], ["--json"]])
-def test_without_a_stdout_a_verb_does_its_work(option: list[str]) -> None:
+def test_a_closed_stdout_is_one_line(option: list[str]) -> None:
     command = [sys.executable, "-m", "isocline", "curves", str(EXAMPLES / "n_model.yaml"), *option]
     closing = "import os, sys; os.close(1); os.execv(sys.argv[1], sys.argv[1:])"
     done = subprocess.run(
         [sys.executable, "-c", closing, *command], stderr=subprocess.PIPE, text=True, check=False
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 2
+    assert done.stderr == "isocline: stdout: it is closed; give it a file, a pipe or /dev/null\n"
 
 
 def test_a_terminal_of_few_characters_gets_all_it_can_show() -> None:

@@ -240,7 +240,7 @@ def test_an_exception_is_the_functions_own() -> None:
         assert caught.value.__notes__ == ["task 'the third' at node 'n3'"]
         with pytest.raises(KeyError):
             list(live.map(fails, map(str, itertools.count())))
-        ended = live.completed(lambda c: 6 // int(c), "1203", in_order=True)
+        ended = live.completed(lambda c: 6 // int(c), list("1203"), in_order=True)
         assert [type(future.exception()) for future in ended] == [
             type(None),
             type(None),

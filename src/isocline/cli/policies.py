@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.argument("name", required=False)
 @_options.json_option
 def command(name: str | None, as_json: bool) -> None:
-    """List all policies and their options, or describe the one of a NAME."""
+    """List all policies and options, or describe one."""
     from isocline.report.tables.policies import (
         policies_report,
         policy_report,
