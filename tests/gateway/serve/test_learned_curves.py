@@ -57,6 +57,7 @@ def curves() -> LearnedCurves:
 def test_what_was_learned_comes_back(tmp_path: Path) -> None:
     file = tmp_path / "curves.json"
     write_learned(file, curves())
+    assert file.stat().st_mode & 0o077 == 0  # for this user alone
     again = Learner(3)
     found = read_learned(file)
     assert found == curves()

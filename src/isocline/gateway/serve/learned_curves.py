@@ -259,7 +259,7 @@ def write_learned(path: Path, learned: LearnedCurves) -> None:
     """
     text = json.dumps(learned.model_dump(), indent=1, allow_nan=False) + "\n"
     try:
-        replace_text(path, text, flushed=True)
+        replace_text(path, text, private=True, flushed=True)
     except OSError as error:
         raise SystemFileError(
             f"{path}: cannot be written: {error}; give a file in a writable folder"
