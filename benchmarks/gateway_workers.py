@@ -27,7 +27,7 @@ from isocline.model.graph import CompatibilityGraph
 from isocline.model.serving_settings import Rules
 from isocline.model.traffic import PoissonArrivals
 from isocline.policies.parse import parse
-from isocline.randomness.draws import below, stream
+from isocline.randomness.draws import Stream, below, stream
 from isocline.simulate.routing.prepare import prepare
 
 Curves = Sequence[HyperbolicCurve | KneeCurve]
@@ -60,6 +60,15 @@ WAYS = (
     *(Way(f"shared, every {p} ms, and reports", True, 1e-3 * p) for p in (150, 50, 10, 5, 1)),
     Way("shared, at each decision, and reports", True, ALWAYS),
 )
+
+
+def taken_at_random(jobs: list[tuple[int, int]], draws: Stream) -> tuple[int, int]:
+    """Take one of some jobs out of their list, each as likely; the last one gets its place."""
+    index = below(draws, len(jobs))
+    taken = jobs[index]
+    jobs[index] = jobs[-1]
+    jobs.pop()
+    return taken
 
 
 def system(curves: Curves, load: float, workers: int) -> RoutingSystem:
@@ -115,10 +124,7 @@ class World:
         jobs = self._jobs[backend]
         if coin * peak >= self._rate(backend, len(jobs)):
             return
-        index = below(self._leaving, len(jobs))
-        worker, request = jobs[index]
-        jobs[index] = jobs[-1]
-        jobs.pop()
+        worker, request = taken_at_random(jobs, self._leaving)
         self.inside -= 1
         core = self.cores[worker]
         core.finished(request, self.now)

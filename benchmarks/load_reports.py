@@ -19,14 +19,14 @@ from typing import NamedTuple, final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.gateway_workers import CELLS, Curves, system
+from benchmarks.gateway_workers import CELLS, Curves, system, taken_at_random
 from isocline.gateway.core.actions import Send
 from isocline.gateway.core.build import core_of
 from isocline.gateway.replay import events
 from isocline.model.fleet import RoutingSystem
 from isocline.model.serving_settings import Rules
 from isocline.policies.parse import parse
-from isocline.randomness.draws import below, stream, uniform
+from isocline.randomness.draws import stream, uniform
 from isocline.simulate.routing.prepare import prepare
 
 ROUTERS = 3, 16
@@ -90,10 +90,7 @@ class World:
         jobs = self._jobs[backend]
         if coin * peak >= self._rate(backend, len(jobs)):
             return
-        index = below(self._leaving, len(jobs))
-        router, request = jobs[index]
-        jobs[index] = jobs[-1]
-        jobs.pop()
+        router, request = taken_at_random(jobs, self._leaving)
         self.inside -= 1
         self._cores[router].finished(request, self.now)
         if self._belief != ALL:
