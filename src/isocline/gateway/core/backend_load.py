@@ -2,9 +2,9 @@
 
 With H(t) the requests that this router has in flight at a backend, a report of n jobs measured at
 time t means that others have O = max(n - H(t), 0) there: what was on its way at t is not in the
-report. Until the next report N = H(now) + E[O(now) | O], see `jobs_of_others`. A fresh report gives
-n + own sends since - own completions since. Without a report, or with one that is too old,
-N = H(now).
+report. Until the next report N = H(now) + E[O(now) | O, H(now)], see `jobs_of_others`: at first
+n + own sends since - own completions since, and what others are seen to do besides when one's own
+do. Without a report, or with one that is too old, N = H(now).
 
 H counts the requests of this core and of its peers, the other workers of the same router, as far
 as they are shared (`shared_counts`).
@@ -80,6 +80,7 @@ class Workloads:
         self._row[self._slots[backend]] = own
         self._past[backend].append((now, own + self.peers[backend]))
         self.shown[backend] += jobs
+        self._own_changed(backend, now)
 
     def add_phantoms(self, backend: int, phantoms: int) -> None:
         """Add phantom jobs to a backend's count."""
@@ -102,18 +103,20 @@ class Workloads:
         self.shown[backend] += peers - self.peers[backend]
         self.peers[backend] = peers
         self._past[backend].append((now, self.own[backend] + peers))
+        self._own_changed(backend, now)
 
     def reported(self, backend: int, jobs: int, measured: float, now: float) -> bool:
         """Record a report of `jobs` measured at `measured`, s; False if a later one is known."""
         if measured < self._measured[backend]:
             return False
-        others = max(min(jobs, LARGEST) - self._in_flight_at(backend, measured), 0)
+        own = self._in_flight_at(backend, measured)
+        others = max(min(jobs, LARGEST) - own, 0)
         if self._measured[backend] > -math.inf:
             self.surprises[backend] += abs(others - self._others[backend])
             self.reports[backend] += 1
         self._measured[backend] = measured
         held, ended = self._job_seconds[backend], self._ended[backend]
-        self._expected.reported(backend, others, measured, held, ended)
+        self._expected.reported(backend, others, own, measured, held, ended)
         self.expect(backend, now)
         self.stale_at = min(self.stale_at, measured + self._oldest)
         return True
@@ -123,13 +126,13 @@ class Workloads:
 
         The caller calls `expect` for it, and asks again.
         """
-        times = self._expected.changes_at
-        self.changes_at = min(times)
-        return times.index(self.changes_at) if self.changes_at <= now else -1
+        self.changes_at, backend = self._expected.next_change()
+        return backend if self.changes_at <= now else -1
 
     def expect(self, backend: int, now: float) -> None:
         """Show the jobs of others that are expected at a backend by now."""
-        others = self._expected.expect(backend, now)
+        own = self.own[backend] + self.peers[backend]
+        others = self._expected.expect(backend, own, now)
         if others != self._others[backend]:
             self._set_others(backend, others)
         self.changes_at = min(self.changes_at, self._expected.changes_at[backend])
@@ -157,6 +160,10 @@ class Workloads:
         known = [at for at in self._measured if at > -math.inf]
         self.stale_at = min(known) + self._oldest if known else math.inf
         return gone
+
+    def _own_changed(self, backend: int, now: float) -> None:
+        if self._expected.response and self._measured[backend] > -math.inf:
+            self.expect(backend, now)
 
     def _set_others(self, backend: int, others: int) -> None:
         self._others[backend] = others
