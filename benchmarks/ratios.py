@@ -128,7 +128,7 @@ def task(chunk: str) -> int:
 def pool() -> Iterator[Pair]:
     """Time of 100 tasks of 5 ms each on two processes that have started."""
     chunks = [f"chunk-{number}" for number in range(TASKS)]
-    with ProcessPoolExecutor(2) as rival, Scheduler(nodes=2) as ours:
+    with ProcessPoolExecutor(2) as rival, Scheduler(nodes=2, everywhere=True) as ours:
         for number in range(ROUNDS + 1):
             start = time.perf_counter()
             list(rival.map(task, chunks))
