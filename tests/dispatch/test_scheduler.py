@@ -717,3 +717,29 @@ def test_a_run_lasts_from_the_first_submission_to_the_last_end() -> None:
         assert 0 < live.statistics().elapsed <= most
         assert 0 < live.explain().elapsed <= most
     assert 0 < live.statistics().elapsed <= most
+
+
+@pytest.mark.parametrize("way", ["submit", "map", "completed", "stream", "reduce"])
+def test_arguments_that_a_function_does_not_take_are_refused_before_anything_runs(
+    way: str,
+) -> None:
+    def size(chunk: str, *, unit: int = 1) -> int:
+        return len(chunk) // unit
+
+    with scheduler() as live:
+        given = {"reduce": (size, max, ["4711"]), "submit": (size, "4711")}
+        call = functools.partial(getattr(live, way), *given.get(way, (size, ["4711"])))
+        call(unit=2)
+        with pytest.raises(UsageError, match="takes no argument 'units'; leave it out"):
+            call(units=2)
+        with pytest.raises(UsageError, match="'everywhere', which Scheduler itself takes"):
+            call(everywhere=True)
+
+
+def test_functions_that_take_any_argument_or_do_not_say_get_all() -> None:
+    def count(chunk: str, **settings: int) -> int:
+        return len(chunk) + len(settings)
+
+    with scheduler() as live:
+        assert live.submit(count, "4711", everywhere=1).result() == 5
+        assert live.submit(dict, None, milk=2).result() == {"milk": 2}

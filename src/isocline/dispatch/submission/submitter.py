@@ -1,5 +1,6 @@
 """Submission of tasks, one by one or many; base class of scheduler and job."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncIterator,
@@ -69,6 +70,7 @@ class Submitter(ABC):
             JournalError: The journal has the key with another function or different arguments.
             EngineClosedError: The scheduler is closed.
         """
+        self._require_parameters(function, named)
         return self._put(Submission(function, chunk, arguments, named, key, limit, resources))
 
     @abstractmethod
@@ -204,6 +206,7 @@ class Submitter(ABC):
         window: int | None = None,
     ) -> TaskFuture[Any]:
         """Reduce as `reduce`, with the call for each chunk; returns the last task, which ended."""
+        self._require_parameters(call.function, call.named)
         require("reduce: arity", arity, kind_of(int | None), at_least(2))
         joins: Callable[..., Any] = Folded(combine) if arity is None else combine
         name = name_of(combine)
@@ -227,9 +230,22 @@ class Submitter(ABC):
         named: Mapping[str, Any],
     ) -> Callable[[Chunk], TaskFuture[T]]:
         """Return a function that submits a chunk's task."""
+        self._require_parameters(function, named)
         return lambda chunk: self._put(
             Submission(function, chunk, arguments, named, None, limit, resources)
         )
+
+    def _require_parameters(
+        self, function: Callable[..., Any], named: Mapping[str, object]
+    ) -> None:
+        """Refuse keyword arguments that a function does not take, before anything is sent."""
+        unknown = _not_taken(function, named) if named else []
+        if unknown:
+            ours = inspect.signature(type(self)).parameters
+            place = f", which {type(self).__name__} itself takes" if unknown[0] in ours else ""
+            raise UsageError(
+                f"{name_of(function)} takes no argument {unknown[0]!r}{place}; leave it out here"
+            )
 
     def _size(self, window: int | None) -> int:
         require("map: window", window, kind_of(int | None), at_least(1))
@@ -243,6 +259,19 @@ def _each_of(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     if not isinstance(chunks, Iterable):
         raise UsageError(f"chunks is {chunks!r}; give a list of chunks, or what yields them")
     return iter(chunks)
+
+
+def _not_taken(function: Callable[..., Any], named: Iterable[str]) -> list[str]:
+    """Names that are no keyword arguments of a function, if it says what it takes."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return []
+    kinds = [it.kind for it in parameters.values()]
+    if inspect.Parameter.VAR_KEYWORD in kinds:
+        return []
+    positional = inspect.Parameter.POSITIONAL_ONLY
+    return [it for it in named if it not in parameters or parameters[it].kind is positional]
 
 
 def _results(futures: Generator[TaskFuture[T], None, None]) -> Generator[T, None, None]:
