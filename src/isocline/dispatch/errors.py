@@ -190,7 +190,8 @@ def no_holder(key: str, chunk: str | None, states: str, last: BaseException | No
         key,
         f"no node that is up holds chunk {printable(repr(chunk))}: "
         f"{states or 'it has no locations'}; correct the locations, allow more time "
-        "(holder_grace=), or, if the loader can read it from every node, make it Scheduler(everywhere=True)",
+        "(holder_grace=), or, if the loader can read it from every node, make it "
+        "Scheduler(everywhere=True)",
     )
     error.__cause__ = last
     return error
