@@ -31,6 +31,7 @@ from benchmarks.proxy_ours import ANSWER, CHUNKS, LAST, backend, compiled, isocl
 from benchmarks.proxy_rivals import rivals
 
 ROUNDS, SECONDS, CLIENTS, IDLE = 5, 1.5, 16, 1000
+PATIENCE = 40  # times SECONDS, until a proxy answers
 GOAL = "40 us for each request, 35 us for each chunk, half of nginx's requests/s"
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hello"}]}'
 FIELDS = (
@@ -98,6 +99,14 @@ def cost(pid: int, port: int, request: bytes, end: bytes, parts: int) -> tuple[f
     return 1e6 * (cpu(pid) - before) / (answers * parts), answers * parts / SECONDS
 
 
+def warm_up(name: str, port: int, end: bytes) -> None:
+    """Ask until there are answers: the first request may wait until kernels are compiled."""
+    for _ in range(PATIENCE):
+        if uvloop.run(ask(port, POST, end)):
+            return
+    raise SystemExit(f"{name} did not answer within {PATIENCE * SECONDS:.0f} s")
+
+
 async def idle_bytes(pid: int, port: int) -> float:
     before = memory(pid)
     loop = asyncio.get_running_loop()
@@ -142,14 +151,17 @@ def main() -> None:
             if python is None:
                 say("isocline, compiled: left out; give --compiled PYTHON (docs/router-speed.md)")
             else:
-                contestants["isocline, compiled"] = stack.enter_context(compiled(python, port, log))
+                for learning in (False, True):
+                    name = f"isocline, compiled{', learning' * learning}"
+                    started = compiled(python, port, log, learning)
+                    contestants[name] = stack.enter_context(started)
             for name, rival in rivals(port, folder, say).items():
                 contestants[name] = stack.enter_context(rival)
         end = ANSWER[-13:]
         # First of all, while no memory that was freed can be used again.
         idle = {name: uvloop.run(idle_bytes(*ends)) for name, ends in contestants.items()}
-        for pid, own in contestants.values():
-            cost(pid, own, POST, end, 1)  # warm
+        for name, (_, own) in contestants.items():
+            warm_up(name, own, end)
         requests: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
         chunks: dict[str, list[float]] = {name: [] for name in contestants}
         for number in range(ROUNDS):

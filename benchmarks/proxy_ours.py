@@ -161,9 +161,11 @@ def running(target: Callable[..., None], *args: object) -> Iterator[tuple[int, i
 
 
 @contextmanager
-def compiled(python: str, port: int, log_file: str) -> Iterator[tuple[int, int]]:
+def compiled(
+    python: str, port: int, log_file: str, learning: bool = False
+) -> Iterator[tuple[int, int]]:
     """(pid, port) of the proxy as another Python has it, whose build has to be compiled."""
-    command = [python, "-m", __spec__.name, str(port), log_file]
+    command = [python, "-m", __spec__.name, str(port), log_file, *["learning"] * learning]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         told = process.stdout.readline()
@@ -185,4 +187,4 @@ class _Output:
 if __name__ == "__main__":
     if not hot_path.is_compiled():
         raise SystemExit("not compiled")
-    isocline(_Output(), int(sys.argv[1]), sys.argv[2])
+    isocline(_Output(), int(sys.argv[1]), sys.argv[2], len(sys.argv) > 3)

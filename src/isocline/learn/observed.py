@@ -102,3 +102,22 @@ def withdraw(observed: Observed, backend: Any, began: float, worth: float) -> No
             due += observed.watched.rate[backend, workload] * seconds
         until, change = before, change - 1
     complete(observed.watched, backend, due)  # nothing that was due of it is missing
+
+
+# In place of a workload: a job left undone.
+UNDONE = -1
+
+
+@kernel
+def count_rows(observed: Observed, events: Any) -> None:
+    """Count events: rows of backend, workload or UNDONE, time, share, work, and start, as `count`.
+
+    Of a job left undone the share is what it is worth, see `withdraw`.
+    """
+    for i in range(events.shape[0]):
+        if events[i, 1] == UNDONE:
+            withdraw(observed, int(events[i, 0]), events[i, 5], events[i, 3])
+            continue
+        workload = min(int(events[i, 1]), observed.occupied.seconds.shape[1] - 1)
+        backend = int(events[i, 0])
+        count(observed, backend, workload, events[i, 2], events[i, 3], events[i, 4], events[i, 5])

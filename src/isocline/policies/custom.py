@@ -166,3 +166,14 @@ def functions_of(policy: RoutingPolicy) -> tuple[Function, Function]:
     """The compiled functions of a policy, and what they must be."""
     choose, observe = policy.functions()
     return Function(choose, CHOICE), Function(observe, OBSERVATION)
+
+
+def callable_from_python(function: Any) -> Any:
+    """`choose` of a policy for a caller in Python, where a function by address is not compiled."""
+    if not isinstance(function, numba.core.ccallback.CFunc):
+        return function
+
+    def call(candidates: Any, view: Any, now: Any, rng: Any) -> Any:
+        return function(candidates, view, now, rng)
+
+    return numba.njit(call)

@@ -17,18 +17,17 @@ curves that policies get are those over the mean work of a request (`request_cos
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
-from isocline.compilation.compiled import kernel
 from isocline.gateway.core.backend_load import Workloads
 from isocline.gateway.core.candidates import NO_LIMIT
 from isocline.gateway.core.notices import Notice
 from isocline.gateway.core.request import Request
 from isocline.gateway.core.request_cost import Measure, Usage
 from isocline.learn import Learner
-from isocline.learn.observed import Observed, count, withdraw
+from isocline.learn.observed import UNDONE, count_rows
 from isocline.learn.occupancy import seen
 from isocline.model.curves import TableCurve
 
@@ -36,8 +35,6 @@ from isocline.model.curves import TableCurve
 BETWEEN_FITS = 0.25  # s
 # Between two events of one backend, at least.
 RESOLUTION = 1e-6  # s
-# In place of a workload: a request leaves undone.
-UNDONE = -1
 # 50 us in one pass.
 MOST_KEPT = 512
 # Beyond it the learner's own grid of workloads ends.
@@ -156,7 +153,7 @@ class CurveFeedback:
             events = np.array(self._events)
             if self._frozen:  # time passes there, of which nothing counts
                 events[np.isin(events[:, 0], list(self._frozen)), 3:5] = 0.0
-            _pass_events(self.learner.observed, events)
+            count_rows(self.learner.observed, events)
             self._flushed += len(self._events)
             self._events.clear()
 
@@ -214,15 +211,3 @@ class CurveFeedback:
     def _per_job(self, curve: TableCurve) -> TableCurve:
         # One mean for all, as they are compared: that at which they were passed on.
         return curve if self._mean == 1.0 else curve.scaled(1.0 / self._mean)
-
-
-@kernel
-def _pass_events(observed: Observed, events: Any) -> None:
-    """Pass events as rows: backend, workload, time, counted part, work of a completion, start."""
-    for i in range(events.shape[0]):
-        if events[i, 1] == UNDONE:
-            withdraw(observed, int(events[i, 0]), events[i, 5], events[i, 3])
-            continue
-        workload = min(int(events[i, 1]), observed.occupied.seconds.shape[1] - 1)
-        backend = int(events[i, 0])
-        count(observed, backend, workload, events[i, 2], events[i, 3], events[i, 4], events[i, 5])

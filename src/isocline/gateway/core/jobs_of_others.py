@@ -170,7 +170,7 @@ class _Estimate:
         self._averaged = min(self._averaged + 1, AVERAGED)
         self._mean += (jobs - self._mean) / self._averaged
         self._own_mean += (own - self._own_mean) / self._averaged
-        self._last, self._own, self._measured = jobs, own, measured
+        self._last, self._own, self._measured = float(jobs), float(own), measured
         kept = 1.0 - 1.0 / AVERAGED
         self._held = kept * self._held + held - self._held_before
         self._ended = kept * self._ended + ended - self._ended_before

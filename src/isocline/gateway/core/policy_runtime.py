@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar, final
 
-import numba
 import numpy as np
 
 from isocline.errors import PolicyError, UsageError
@@ -21,7 +20,7 @@ from isocline.policies.arrays import (
     rewrite_rows,
     table_of,
 )
-from isocline.policies.custom import functions_of
+from isocline.policies.custom import callable_from_python, functions_of
 from isocline.policies.own_code import blame
 from isocline.policies.routing.contract import (
     FloatArray,
@@ -64,7 +63,7 @@ class PolicyRuntime:
         self._size = FIRST
         chosen, observed = policy.functions()
         self.choose: Callable[[IntArray, View, float, Any], int] = self._guarded(
-            _python_callable(chosen)
+            callable_from_python(chosen)
         )
         self._observed = None if observed is observe_nothing else self._guarded(observed)
         self.view = View(
@@ -228,13 +227,3 @@ def _weighted(curve: Curve, weight: float) -> Curve:
         return curve.enlarged(weight)
     except UsageError:
         return StretchedCurve(curve, weight, weight)
-
-
-def _python_callable(function: Any) -> Any:
-    if not isinstance(function, numba.core.ccallback.CFunc):
-        return function
-
-    def call(candidates: Any, view: Any, now: Any, rng: Any) -> Any:
-        return function(candidates, view, now, rng)
-
-    return numba.njit(call)
