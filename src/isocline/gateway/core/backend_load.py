@@ -23,6 +23,8 @@ from isocline.policies.routing.contract import IntArray
 REMEMBERED = 256
 # No backend holds more; a larger report is cut to this.
 LARGEST = 1 << 24
+# Jobs of others that are not worth a look at what is expected, which takes 2 us.
+NEGLIGIBLE = 0.25
 
 
 class Row(Protocol):
@@ -53,6 +55,7 @@ class Workloads:
         self._row: Row = [0] * count  # where those read `own`
         self._slots: Sequence[int] = range(count)
         self._others = [0] * count  # as shown
+        self._moved = [0.0] * count  # jobs that these may be off by, as own ones changed since
         self._expected = JobsOfOthers(count)
         self.changes_at = math.inf  # s, no more or less is expected of others before this
         self._measured = [-math.inf] * count
@@ -80,7 +83,7 @@ class Workloads:
         self._row[self._slots[backend]] = own
         self._past[backend].append((now, own + self.peers[backend]))
         self.shown[backend] += jobs
-        self._own_changed(backend, now)
+        self._own_changed(backend, jobs, now)
 
     def add_phantoms(self, backend: int, phantoms: int) -> None:
         """Add phantom jobs to a backend's count."""
@@ -100,10 +103,11 @@ class Workloads:
 
     def shared(self, backend: int, now: float, peers: int) -> None:
         """Set the jobs in flight of other workers at a backend; reports include them."""
-        self.shown[backend] += peers - self.peers[backend]
+        more = peers - self.peers[backend]
+        self.shown[backend] += more
         self.peers[backend] = peers
         self._past[backend].append((now, self.own[backend] + peers))
-        self._own_changed(backend, now)
+        self._own_changed(backend, more, now)
 
     def reported(self, backend: int, jobs: int, measured: float, now: float) -> bool:
         """Record a report of `jobs` measured at `measured`, s; False if a later one is known."""
@@ -131,6 +135,7 @@ class Workloads:
 
     def expect(self, backend: int, now: float) -> None:
         """Show the jobs of others that are expected at a backend by now."""
+        self._moved[backend] = 0.0
         own = self.own[backend] + self.peers[backend]
         others = self._expected.expect(backend, own, now)
         if others != self._others[backend]:
@@ -161,9 +166,13 @@ class Workloads:
         self.stale_at = min(known) + self._oldest if known else math.inf
         return gone
 
-    def _own_changed(self, backend: int, now: float) -> None:
-        if self._expected.response and self._measured[backend] > -math.inf:
-            self.expect(backend, now)
+    def _own_changed(self, backend: int, more: int, now: float) -> None:
+        response = self._expected.response
+        if response and self._measured[backend] > -math.inf:
+            moved = self._moved[backend] + response * more
+            self._moved[backend] = moved
+            if abs(moved) > NEGLIGIBLE:
+                self.expect(backend, now)
 
     def _set_others(self, backend: int, others: int) -> None:
         self._others[backend] = others
