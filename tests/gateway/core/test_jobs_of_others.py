@@ -123,6 +123,19 @@ def test_nobody_expects_fewer_than_none(
     assert made.expect(0, jobs, age) == math.floor(made.at(0, jobs, age) + 0.5)
 
 
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), AGES), max_size=300))
+def test_the_next_change_is_the_least_of_all(steps: list[tuple[int, int, float]]) -> None:
+    made, now = JobsOfOthers(3), 0.0
+    for number, (backend, jobs, wait) in enumerate(steps):
+        now += wait / 100.0
+        made.reported(backend, jobs, OWN, now, STAY * number, number)
+        made.expect(backend, jobs, now)
+        least = min(made.changes_at)
+        at, whose = made.next_change()
+        assert at == least
+        assert whose == -1 if at == math.inf else made.changes_at[whose] == at
+
+
 def test_without_reports_or_stays_of_ones_own_nothing_is_expected_to_change() -> None:
     made = JobsOfOthers(2)
     assert made.at(0, OWN, 5.0) == 0.0

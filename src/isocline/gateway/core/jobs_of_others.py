@@ -26,7 +26,7 @@ Nothing is set: W is the mean of one's own stays, as others' jobs are served lik
 """
 
 import math
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import final
 
 # Reports in a running mean, whose error is then a quarter of theirs. With 64, latencies are better
@@ -34,6 +34,7 @@ from typing import final
 AVERAGED = 16
 # No estimate is brought up to date before its age, with W, has grown by this part.
 STEP = 1.0 / 16.0
+FEW = 64  # times in a heap that hold no more are not worth removing
 TINY = 1e-9  # s, or jobs/s
 EPSILON = 2.0**-50  # of a time, the least difference that counts
 
@@ -92,6 +93,9 @@ class JobsOfOthers:
         self.changes_at[backend] = until
         if until < math.inf:
             heappush(self._changes, (until, backend))
+            if len(self._changes) > FEW + 4 * len(self.changes_at):
+                self._changes = [(t, b) for b, t in enumerate(self.changes_at) if t < math.inf]
+                heapify(self._changes)
         return whole
 
     def next_change(self) -> tuple[float, int]:
