@@ -107,7 +107,7 @@ def test_others_that_are_independent_are_not_judged_by_ones_own_jobs() -> None:
     """The response is that of a regression: its standard error is 1 / sqrt(reports) here."""
     rng = np.random.default_rng(3)
     responses = [
-        told(*rng.poisson(5.0, 200), own=rng.poisson(5.0, 200).tolist()).response
+        told(*rng.poisson(5.0, 200).tolist(), own=rng.poisson(5.0, 200).tolist()).response
         for _ in range(400)
     ]
     assert abs(np.mean(responses)) < 4.0 * np.std(responses) / 20.0

@@ -17,6 +17,7 @@ from isocline.learn import Learner
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.serving_settings import EjectionRule, RefusalRule, RetryRule, Rules
 from isocline.policies.parse import parse
+from isocline.policies.routing.peak_ewma import LATENCY, STAMP
 from tests.builders import fleet
 from tests.gateway.core.cores import FAST, SLOW, core, sent
 from tests.gateway.refusing import Refuses, World
@@ -378,18 +379,14 @@ def test_a_backend_on_trial_is_not_ejected_by_what_its_peers_refuse_as_well() ->
 
 
 def test_latencies_that_policies_hear_of_are_those_of_served_requests() -> None:
-    heard: list[float] = []
+    """The policy takes a peak at once, so that any later and longer one would be in its memory."""
     made = core(FAST, policy="peak_ewma")
-
-    def observe(edge: int, latency: float, now: float) -> None:
-        heard.append(latency)
-
-    made.policy_runtime.observe = observe  # type: ignore[method-assign]
-    for status in (200, 404, 429, 500):
-        (one,) = sent(made, 1, 0.0)
-        made.finished(one.request, 1.0, status=status)
-        made.tick(100.0)
-    assert heard == [1.0]
+    for stay, status in enumerate((200, 404, 429, 500), start=1):
+        (one,) = sent(made, 1, 100.0 * stay)
+        made.finished(one.request, 101.0 * stay, status=status)
+        made.tick(100.0 * stay + 99.0)
+    memory = made.policy_runtime.view.memory[0]
+    assert (memory[LATENCY], memory[STAMP]) == (1.0, 101.0)
 
 
 def test_what_happened_before_a_refused_request_came_is_not_counted_otherwise() -> None:
