@@ -55,6 +55,12 @@ def message_of(path: Path) -> str:
         (b"concurrency,rate\n4,\n", "line 2: rate is empty; give a rate, or leave the line out"),
         (b"concurrency,rate\n,4\n", "line 2: concurrency is empty"),
         (b"concurrency,rate,rate\n1,2,3\n", "line 1: column 'rate' stands twice"),
+        (
+            b"concurrency,rate (1/min)\n1,2\n",
+            "column 'rate (1/min)': give it in requests per second",
+        ),
+        (b"concurrency,output TPS [ktok/h]\n1,2\n", "give it in tokens per second"),
+        (b"rate,latency (us)\n1,2\n", "column 'latency (us)': give it in seconds or ms"),
         (b'concurrency,rate\n1,"2\n', "is not CSV (unexpected end of data)"),
     ],
 )

@@ -248,6 +248,21 @@ def test_failed_requests_of_a_detailed_run_are_left_out(tmp_path: Path) -> None:
     assert read(tmp_path, run) == before
 
 
+def test_requests_that_failed_are_noted_of_logs_of_requests_too(tmp_path: Path) -> None:
+    (content,) = files.vllm_detailed(CURVE, [8]).values()
+    run = json.loads(content)
+    run["errors"] = ["HTTP 500" if i % 4 == 0 else "" for i in range(len(run["start_times"]))]
+    (curve,) = curves_of(read(tmp_path, run))
+    assert ["25.0%; the rate counts the others alone" in note for note in notes_of(curve)] == [True]
+    (lines,) = files.aiperf_lines(CURVE, [8]).values()
+    records = [json.loads(line) for line in lines.splitlines()]
+    for record in records[::4]:
+        record["error"] = {"code": 500}
+    broken = b"\n".join(json.dumps(record).encode() for record in records)
+    (curve,) = curves_of(read_benchmarks(written(tmp_path, {"profile.jsonl": broken})))
+    assert ["requests failed" in note for note in notes_of(curve)] == [True]
+
+
 # Markdown
 
 

@@ -1,8 +1,10 @@
 """The cheapest fleet in the fluid limit: against all fleets, and its bound against its rows."""
 
+import ctypes
 import itertools
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -422,3 +424,21 @@ def test_a_fleet_of_few_among_many_types_has_few_neighbours() -> None:
     counts[[7, 200]] = 2.0
     found = neighbours(counts, prices, Box(np.zeros(300), np.full(300, np.inf)))
     assert 500 < found.shape[0] < 6 * 301
+
+
+def test_what_the_solver_prints_is_no_output(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HiGHS does so in some heuristics, from C, so that `--json` would be no JSON."""
+    calls: list[int] = []
+
+    def chatty(*given: Any, **named: Any) -> Any:
+        calls.append(ctypes.CDLL(None).puts(b"HighsMipSolverData: tmpSolver.run();"))
+        return milp(*given, **named)
+
+    monkeypatch.setattr("scipy.optimize.milp", chatty)
+    problem = a_problem(np.random.default_rng(1), 3, 3, 2)
+    assert found(problem, Target("mean", 2.0), 0, 0.0) is not None
+    print("the answer")
+    assert calls
+    assert capfd.readouterr().out == "the answer\n"

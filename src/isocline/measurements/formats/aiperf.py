@@ -149,11 +149,15 @@ def read_lines(lines: Iterable[tuple[Any, str]], source: str) -> list[BenchmarkR
     """
     began, ended, tokens = array("d"), array("d"), array("d")
     first: int | None = None
+    failed = 0
     for document, place in lines:
         record = Fields(document if isinstance(document, Mapping) else {}, place)
         metadata = record.child("metadata")
         phase = metadata.text("benchmark_phase")
-        if (phase and phase != "profiling") or "error" in record:
+        if phase and phase != "profiling":
+            continue
+        if "error" in record:
+            failed += 1
             continue
         start, end = metadata.above_0("request_start_ns"), metadata.above_0("request_end_ns")
         if end < start:
@@ -167,7 +171,7 @@ def read_lines(lines: Iterable[tuple[Any, str]], source: str) -> list[BenchmarkR
     if not began:
         Fields({}, source).fail("metadata", "has no request that was served; leave the file out")
     known = all(count >= 0 for count in tokens)
-    return runs_of_requests(began, ended, tokens if known else None, source, {})
+    return runs_of_requests(began, ended, tokens if known else None, source, {}, failed)
 
 
 def _tokens(record: Fields) -> float:

@@ -1,10 +1,10 @@
 """Tables (CSV) whose columns are named: workload, a rate, and what else is known.
 
 Lines before the header that begin with # are comments. A column's name is read without case,
-spaces, hyphens and units in brackets, of which ms alone counts: "Output TPS (tok/s)" is
-`output_tps`. Other latencies are in s. All that is not listed here is left out. Rows with `model`,
-`hardware` or `name` make a curve for each. vLLM's `summary.csv` is a table of its runs, and is read
-as these are.
+spaces, hyphens and units in brackets: "Output TPS (tok/s)" is `output_tps`. Rates are per second,
+latencies in s or ms; a unit in brackets that says otherwise is refused. All that is not listed here
+is left out. Rows with `model`, `hardware` or `name` make a curve for each. vLLM's `summary.csv` is
+a table of its runs, and is read as these are.
 """
 
 import csv
@@ -34,6 +34,19 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "deviation": ("std_latency", "latency_std", "std_latency_s", "std_e2el"),
     "deviation_ms": ("std_e2el_ms", "std_latency_ms", "latency_std_ms"),
 }  # fmt: skip
+# What units in brackets may say, of the columns that have one.
+_PER_SECOND = re.compile(r"(.*(/|\bper )\s*s(ec(ond)?)?|[a-z]*(rps|qps|tps)|hz)?", re.IGNORECASE)
+_OF_TIME = re.compile(r"(m?s|m?sec|(milli)?seconds?)?", re.IGNORECASE)
+_UNITS = {
+    "requests": (_PER_SECOND, "requests per second"),
+    "tokens": (_PER_SECOND, "tokens per second"),
+    "error": (_PER_SECOND, "the rate's own unit, per second"),
+    "seconds": (_OF_TIME, "seconds"),
+    "latency": (_OF_TIME, "seconds or ms"),
+    "latency_ms": (_OF_TIME, "seconds or ms"),
+    "deviation": (_OF_TIME, "seconds or ms"),
+    "deviation_ms": (_OF_TIME, "seconds or ms"),
+}
 _LABELS = ("name", "backend", "model", "hardware", "hw", "gpu")
 _HELP = (
     "name a column of workloads (workload, concurrency) and one of rates (rate or "
@@ -127,6 +140,10 @@ def _known(header: Sequence[str], place: str) -> dict[str, str]:
         if any(name in plain for name in names)
     }
     known |= {name: plain[name] for name in _LABELS if name in plain}
+    for what, (unit, wanted) in _UNITS.items():
+        said = re.search(r"[(\[](.*?)[)\]]", known.get(what, ""))
+        if said and not unit.fullmatch(said[1].strip()):
+            raise UsageError(f"{place}: column {known[what]!r:.60}: give it in {wanted}")
     rated = "requests" in known or "tokens" in known
     timed = "latency" in known or "latency_ms" in known
     if not rated or not ("workload" in known or ("requests" in known and timed)):

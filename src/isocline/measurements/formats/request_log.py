@@ -5,6 +5,7 @@ arrival and completion. What it has then counted is the time and the completions
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from isocline.learn import Learner, Learning
 from isocline.learn.observed import count
 from isocline.learn.occupancy import seen
 from isocline.learn.peak import LEAST_COMPLETIONS
-from isocline.measurements.runs import BenchmarkRun
+from isocline.measurements.runs import BenchmarkRun, failed_note
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -30,6 +31,7 @@ def runs_of_requests(
     tokens: Sequence[float] | None,
     source: str,
     labels: Mapping[str, str],
+    failed: int = 0,
 ) -> list[BenchmarkRun]:
     """One run for each group of workloads with enough completions.
 
@@ -39,6 +41,7 @@ def runs_of_requests(
         tokens: Of the answers; None if they are unknown.
         source: The file.
         labels: Of the curve.
+        failed: Requests that are not among these, as they were not served.
 
     Raises:
         UsageError: There are no requests, or none takes time.
@@ -63,9 +66,11 @@ def runs_of_requests(
     if tokens is not None and (of := np.round(np.asarray(tokens, np.float64)[taken])).sum() > 0:
         alike = of.min() == of.max()
         work = (done if alike else _counted(first, last, of / of.mean())[0]) * of.mean()
-    return [
+    runs = [
         _run(slice(*levels), done, spent, work, source, labels) for levels in _groups(done, spent)
     ]
+    notes = failed_note(failed, first.size)
+    return [replace(run, notes=notes if run is runs[0] else ()) for run in runs]
 
 
 def _run(

@@ -186,6 +186,7 @@ def _detailed(run: Fields, labels: Mapping[str, str]) -> list[BenchmarkRun]:
         None if tokens is None else [tokens[i] for i in served],
         _source(run),
         labels,
+        len(starts) - len(served),
     )
 
 

@@ -18,8 +18,12 @@ g(m) or more each, so that
 for every fleet of whole machines, without a box (`Row.spare`).
 """
 
+import ctypes
 import math
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
@@ -135,13 +139,14 @@ class Covering:
 
         worth, needs, lost = self._all()
         needs = needs + (worth * lost).sum(axis=1)
-        found: Any = milp(
-            self.prices,
-            integrality=np.ones(self.prices.size, np.int64),
-            bounds=Bounds(box.least, box.most),
-            constraints=LinearConstraint(worth, needs * (1.0 + 1e-9)),
-            options={"mip_rel_gap": gap, "node_limit": _NODES},
-        )
+        with _silenced():
+            found: Any = milp(
+                self.prices,
+                integrality=np.ones(self.prices.size, np.int64),
+                bounds=Bounds(box.least, box.most),
+                constraints=LinearConstraint(worth, needs * (1.0 + 1e-9)),
+                options={"mip_rel_gap": gap, "node_limit": _NODES},
+            )
         if found.x is None:
             return None
         counts: FloatArray = np.round(found.x)
@@ -217,3 +222,24 @@ def bound_in(
     counts = np.where(left < 0.0, np.where(np.isinf(box.most), 0.0, box.most), box.least)
     terms = [*(multipliers * needs).tolist(), *(left * counts).tolist()]
     return math.fsum(terms) - _SOUND * math.fsum(map(abs, terms))
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Discard what C code prints: one of HiGHS's heuristics does so, whatever its options say."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # there is no stdout
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+    try:
+        yield
+    finally:
+        if os.name == "posix":
+            ctypes.CDLL(None).fflush(None)  # while what C has buffered is discarded
+        os.dup2(kept, 1)
+        os.close(kept)
