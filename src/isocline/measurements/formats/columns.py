@@ -141,8 +141,8 @@ def _known(header: Sequence[str], place: str) -> dict[str, str]:
     }
     known |= {name: plain[name] for name in _LABELS if name in plain}
     for what, (unit, wanted) in _UNITS.items():
-        said = re.search(r"[(\[](.*?)[)\]]", known.get(what, ""))
-        if said and not unit.fullmatch(said[1].strip()):
+        bracketed = re.search(r"[(\[](.*?)[)\]]", known.get(what, ""))
+        if bracketed and not unit.fullmatch(bracketed[1].strip()):
             raise UsageError(f"{place}: column {known[what]!r:.60}: give it in {wanted}")
     rated = "requests" in known or "tokens" in known
     timed = "latency" in known or "latency_ms" in known
