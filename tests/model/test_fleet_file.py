@@ -10,8 +10,9 @@ from isocline.model.curves import HyperbolicCurve, ServersCurve
 from isocline.model.fleet_problem import Demand, MachineType
 from isocline.model.systemfile import load
 from isocline.model.systemfile.fleet_file import fleet_notes, load_fleet
-from isocline.model.traffic import Trace
+from isocline.model.traffic import DeterministicSizes, ExponentialSizes, Sizes, Trace
 from isocline.model.traffic.busiest_windows import Window, busiest_windows
+from isocline.model.traffic.sizes import LognormalSizes
 from isocline.model.traffic.trace import Mix
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fleet.yaml"
@@ -100,6 +101,24 @@ def test_demands_of_a_trace_are_its_busiest_windows(tmp_path: Path) -> None:
     assert first.rates == pytest.approx((0.1, 0.1))  # two requests, shared alike
     assert first.work * problem.work.mean == pytest.approx(4.5)
     assert second.work * problem.work.mean == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("works", "sizes", "wanted"),
+    [
+        ((1.0, 3.0), "", LognormalSizes(0.5)),
+        ((2.0, 2.0), "", DeterministicSizes()),
+        ((1.0, 3.0), "sizes: {type: exponential}\n", ExponentialSizes()),
+    ],
+)
+def test_jobs_of_a_trace_vary_as_its_own_do(
+    works: tuple[float, float], sizes: str, wanted: Sizes, tmp_path: Path
+) -> None:
+    rows = "".join(f"{t},{works[t % 2]}\n" for t in range(40))
+    (tmp_path / "log.csv").write_text("time,work\n" + rows)
+    trace = "trace: {file: log.csv, columns: {time: time, work: work}, window: 10}\n"
+    text = GOOD.replace("rate: 12.0, ", "").replace("rate: 8.0, ", "") + trace + sizes
+    assert load_fleet(write(tmp_path, text)).sizes == wanted
 
 
 def trace(labels: Mix | None = None) -> Trace:

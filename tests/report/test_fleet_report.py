@@ -55,7 +55,7 @@ def test_the_report_of_a_simulated_fleet_has_intervals_and_the_cost_of_fluctuati
     printed = text(fleet_results.simulated())
     assert "; 1.000 of it is for fluctuation" in printed
     assert "1.912 ± 0.012 s" in printed
-    assert "Simulated: gmsr_secant, Poisson arrivals, 95 % interval" in printed
+    assert "Simulated: gmsr_secant, Poisson arrivals, exponential sizes, 95 % interval" in printed
 
 
 def test_the_bound_of_a_percentile_is_said_to_be_loose() -> None:

@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Literal, Self, final
+from typing import Annotated, Literal, NamedTuple, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,9 @@ from isocline.model.systemfile.load import no_system, what_was_cut
 from isocline.model.systemfile.problems import choice, report
 from isocline.model.systemfile.record import Name, NotNegative, Positive, Record
 from isocline.model.systemfile.schema import AnySizes, TraceEntry, WorkEntry
-from isocline.model.traffic import ExponentialSizes
+from isocline.model.traffic import DeterministicSizes, ExponentialSizes, Sizes
 from isocline.model.traffic.busiest_windows import Window, busiest_windows
+from isocline.model.traffic.sizes import LognormalSizes
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -150,11 +151,11 @@ def _built(document: Document, file: FleetFile) -> FleetProblem:
         neighbours.append(list(row))
     graph = CompatibilityGraph.from_neighbours(len(numbers), neighbours)
     work = file.work.make() if file.work else Work()
-    with document.blaming("sizes"):
-        sizes = file.sizes.make() if file.sizes else ExponentialSizes()
     types = tuple(_type(document, k, entry) for k, entry in enumerate(file.types))
     edge_work = _edge_work(document, file, graph, work)
-    demands, work = _demands(document, file, work)
+    demands, work, sizes = _demands(document, file, work)
+    with document.blaming("sizes"):
+        sizes = file.sizes.make() if file.sizes else sizes
     frontends = tuple(entry.name for entry in file.frontends)
     name = file.name or document.name
     return FleetProblem(types, frontends, graph, demands, work, sizes, edge_work, name)
@@ -202,8 +203,15 @@ def _edge_work(
     return found
 
 
-def _demands(document: Document, file: FleetFile, work: Work) -> tuple[tuple[Demand, ...], Work]:
-    """Demands, and the work with the mean of what they are made of."""
+class _Load(NamedTuple):
+    """Demands, with the work and the sizes of what they are made of."""
+
+    demands: tuple[Demand, ...]
+    work: Work
+    sizes: Sizes = ExponentialSizes()
+
+
+def _demands(document: Document, file: FleetFile, work: Work) -> _Load:
     places = {entry.name: f for f, entry in enumerate(file.frontends)}
     if file.trace is not None:
         return _of_trace(document, file, work)
@@ -213,7 +221,7 @@ def _demands(document: Document, file: FleetFile, work: Work) -> tuple[tuple[Dem
                 document.fail(("frontends", f, "rate"), "is missing; add it, as rate: 12.0")
         rates = tuple(float(entry.rate or 0.0) for entry in file.frontends)
         with document.blaming("frontends"):
-            return (Demand("demand", rates),), work
+            return _Load((Demand("demand", rates),), work)
     _refuse_rates(document, file, "demands")
     names.numbered(document, "demands", file.demands)
     found = []
@@ -225,7 +233,7 @@ def _demands(document: Document, file: FleetFile, work: Work) -> tuple[tuple[Dem
         with document.blaming("demands", d):
             rates = tuple(demand.rates.get(name, 0.0) for name in places)
             found.append(Demand(demand.name, rates))
-    return tuple(found), work
+    return _Load(tuple(found), work)
 
 
 def _refuse_rates(document: Document, file: FleetFile, by: str) -> None:
@@ -236,7 +244,7 @@ def _refuse_rates(document: Document, file: FleetFile, by: str) -> None:
             )
 
 
-def _of_trace(document: Document, file: FleetFile, work: Work) -> tuple[tuple[Demand, ...], Work]:
+def _of_trace(document: Document, file: FleetFile, work: Work) -> _Load:
     assert file.trace is not None
     with document.blaming("trace"):
         trace = file.trace.read(document.path.parent)
@@ -251,5 +259,8 @@ def _of_trace(document: Document, file: FleetFile, work: Work) -> tuple[tuple[De
         demands = tuple(
             Demand(f"{found.start:g} s", found.rates, found.work / mean) for found in windows
         )
-    is_unit = work.unit != "jobs" and trace.sized
-    return demands, replace(work, mean=mean) if is_unit else work
+    if not trace.sized:
+        return _Load(demands, work)
+    variation = float(each.std()) / mean
+    sizes = LognormalSizes(variation) if variation > 0.0 else DeterministicSizes()
+    return _Load(demands, work if work.unit == "jobs" else replace(work, mean=mean), sizes)

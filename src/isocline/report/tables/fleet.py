@@ -129,8 +129,8 @@ def _small_print(fleet: CheapestFleet) -> str:
         )
     if fleet.policy is not None:
         words += (
-            f" Simulated: {fleet.policy}, Poisson arrivals, 95 % interval; it is within the target "
-            "to its upper end."
+            f" Simulated: {fleet.policy}, Poisson arrivals, {fleet.systems[0].sizes.type} sizes, "
+            "95 % interval; it is within the target to its upper end."
         )
     elif fleet.target.quantity != "load":
         words += " Nothing was simulated: fluctuation comes on top of the least mean."
