@@ -157,7 +157,7 @@ RATIOS := out/ratios.jsonl
 ratios: $(STAMP)bench
 	$(BIN)/python -m benchmarks.ratios --history $(RATIOS)
 
-# A wheel with the router's hot path compiled (docs/router-speed.md), and its tests against that:
+# A wheel with the hot paths of router and scheduler compiled (docs/router-speed.md), and their tests:
 # from a folder without src/, so that nothing else can be what is tested. Needs a C compiler.
 COMPILED := out/compiled
 compiled: export HATCH_BUILD_HOOK_ENABLE_CUSTOM = 1
@@ -170,7 +170,9 @@ compiled: $(STAMP)dev
 	cp -r tests examples docs pyproject.toml $(COMPILED)/checks
 	ln -s "$$(echo $(CURDIR)/$(COMPILED)/venv/lib/python*/site-packages/isocline)" $(COMPILED)/checks/src
 	cd $(COMPILED)/checks && ../venv/bin/python -c 'from isocline.gateway import hot_path; assert hot_path.is_compiled()'
-	cd $(COMPILED)/checks && ../venv/bin/pytest -n 2 tests/gateway tests/live tests/cli/test_serve_verb.py
+	cd $(COMPILED)/checks && ../venv/bin/pytest -n 2 tests/test_compiled_build.py tests/gateway tests/live \
+		tests/cli/test_serve_verb.py tests/dispatch/core tests/dispatch/test_scheduler.py tests/dispatch/test_racks.py \
+		tests/dispatch/test_resources.py tests/dispatch/test_replay.py
 
 # What each set of extras is installed from: versions and hashes, in requirements/ (its README.md).
 # One stamp per set: a second run starts at once, a changed lock file sets up again. Plain pip, and the

@@ -105,7 +105,7 @@ class MeasuredRates:
         found = self._of.get(function)
         if found is None:
             known = [each.mean(0) for each in self._of.values() if each.observed]
-            scale = sum(known) / len(known) if known else 1.0 / self.prior.local
+            scale = math.fsum(known) / len(known) if known else 1.0 / self.prior.local
             found = self._of[function] = MeasuredTimes(self._slowdown, scale)
         return found
 
@@ -131,7 +131,8 @@ class MeasuredRates:
             return None
         weight = [sum(each.count) for each in seen]
         mean = [
-            sum(w * each.mean(level) for w, each in zip(weight, seen, strict=True)) / sum(weight)
+            math.fsum([w * each.mean(level) for w, each in zip(weight, seen, strict=True)])
+            / sum(weight)
             for level in range(LEVELS)
         ]
         # A task farther from its data never counts as faster, even if measured so by chance.
