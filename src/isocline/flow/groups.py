@@ -14,6 +14,7 @@ from isocline.flow.levels import inflow
 from isocline.flow.maxflow import FlagArray, GroupArray
 from isocline.flow.price_kinds import COMPOSED, HYPERBOLIC
 from isocline.flow.sink_levels import composed_inflow
+from isocline.flow.union_find import root_of
 
 if TYPE_CHECKING:
     from isocline.flow.prices import Prices
@@ -59,12 +60,12 @@ def components(
         for e in range(edges.first[f], edges.first[f + 1]):
             b = np.int64(sources + edges.sink[e])
             if usable[e] and group[b] == group[f] and cut[b] == cut[f]:
-                other = _root(parent, b)
+                other = root_of(parent, b)
                 parent[max(root, other)] = min(root, other)
                 root = min(root, other)
     count = 0
     for node in range(group.size):
-        root = _root(parent, node)
+        root = root_of(parent, node)
         if root < node:
             group[node] = group[root]
         elif group[node] < 0 or node >= sources:
@@ -73,16 +74,6 @@ def components(
             group[node] = count
             count += 1
     return count
-
-
-@inner
-def _root(parent: GroupArray, node: int | np.int64) -> int:
-    """The root of a node; halves the path to it."""
-    at = np.int64(node)
-    while parent[at] != at:
-        parent[at] = parent[parent[at]]
-        at = np.int64(parent[at])
-    return int(at)
 
 
 @compiled

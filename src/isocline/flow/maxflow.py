@@ -1,15 +1,18 @@
 """Maximum flow on a bipartite graph with real supplies and capacities, and its minimum cut.
 
-Edges carry any amount; sources and sinks are limited. A preflow is repaired by two moves in turn,
+Edges carry any amount; sources and sinks are limited. A preflow is repaired by three moves,
 after Goldberg and Tarjan (J. ACM 35(4), 1988) and Tarjan's waves (Oper. Res. Lett. 2(6), 1984):
 
     wave    search backwards from the sinks with room, which gives exact distances in the residual
             graph; then every node, farthest first, pushes its excess one step nearer
     spread  search forwards from the excesses; then each fills the room its search tree can carry
+    trees   no search: excess and room cancel along a forest of edges that carry more than that
 
 A wave merges many excesses on their way to one room, a spread divides one excess over many rooms.
 On a long path each move carries flow over any distance, so that a ring of n nodes takes about log n
-moves where augmenting paths, or waves alone, take n.
+moves where augmenting paths, or waves alone, take n. Trees come first where there is as much room
+as excess, as in a group whose sinks have to be filled: over a start that is nearly right they do in
+one pass what takes the others many.
 
 An excess counts if it exceeds `ROUNDING` of its own node's supply or capacity. That is relative to
 the node and not to the total, so that supplies 12 orders of magnitude apart keep their digits.
@@ -23,6 +26,7 @@ import numpy.typing as npt
 
 from isocline.compilation.interpretable import compiled, inner
 from isocline.flow.forward_push import push_forward
+from isocline.flow.tree_push import push_along_trees
 from isocline.flow.wave_push import push_wave
 
 if TYPE_CHECKING:
@@ -72,11 +76,17 @@ def max_flow(
     distance, queue = np.empty(nodes, dtype=np.int32), np.empty(nodes, dtype=np.int32)
     parent = np.empty(nodes, dtype=np.int64)
     cut = np.zeros(nodes, dtype=np.bool_)
-    reach, left_before, gentle = 2.0, np.inf, False
+    reach, left_before, gentle, left_at_trees = 2.0, np.inf, False, np.inf
     for round_ in range(most_rounds):
-        full, roomy, left = _excesses(edges, supply, capacity, group, flow, slack, excess)
+        full, roomy, left, room = _excesses(edges, supply, capacity, group, flow, slack, excess)
         if full == 0:
             return cut, excess, round_
+        if left < 0.5 * left_at_trees and roomy > 0 and room < 2.0 * left:
+            left_at_trees = left
+            # What the branches of a tree hold too much in sum is a random walk over their nodes.
+            amount = left / math.sqrt(full)
+            push_along_trees(edges, group, flow, excess, amount, distance, queue, parent)
+            continue
         if left > 0.5 * left_before:
             reach *= 4.0  # thin arcs: search farther for more room
         # A wave that brings a large excess to a minute room stirs up rounding that looks like new
@@ -108,17 +118,17 @@ def _excesses(
     flow: FloatArray,
     slack: float,
     excess: FloatArray,
-) -> tuple[int, int, float]:
+) -> tuple[int, int, float, float]:
     """Excess of every node from the flow itself, so that rounding does not pile up.
 
     A sink's room is a negative excess; what may be rounding is none.
 
     Returns:
-        The number of nodes with excess, that of sinks with room, and the total excess.
+        The number of nodes with excess, that of sinks with room, the total excess and room.
     """
     sources = supply.size
     full, total = _source_excesses(edges, supply, capacity, group, flow, excess)
-    roomy = 0
+    roomy, room = 0, 0.0
     for b in range(capacity.size):
         over = excess[sources + b] - slack * capacity[b]
         terms = min(edges.sink_first[b + 1] - edges.sink_first[b], _MOST_TERMS)
@@ -132,7 +142,8 @@ def _excesses(
             total += over
         else:
             roomy += 1
-    return full, roomy, total
+            room -= over
+    return full, roomy, total, room
 
 
 @inner
