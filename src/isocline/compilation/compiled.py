@@ -4,8 +4,8 @@ Compiled once, kept on disk (`kernel_cache`), and run without the interpreter's 
 replications use all cores. numba is imported only here and in files that hold compiled code; the
 package and `isocline --help` never load them.
 
-A cached function is recompiled when *its own* file changes. After an edit to a helper that is
-inlined elsewhere, run `make clean`, or the callers keep the old one.
+A cached function is recompiled when its own file changes, or one of those whose functions, records
+or constants are compiled into it (`source_stamp`).
 """
 
 import functools
@@ -17,7 +17,6 @@ from typing import Any, TypeVar, cast, final
 
 import numba
 import numba.extending
-import numpy as np
 from numba.core.ccallback import CFunc
 from numba.core.registry import CPUDispatcher
 from numba.core.sigutils import normalize_signature
@@ -25,6 +24,7 @@ from numba.core.sigutils import normalize_signature
 from isocline.compilation.inner_code import InnerCompiler
 from isocline.compilation.kernel_cache import DeferredCache, cache_of
 from isocline.compilation.returned_values import CheckedCompiler, PlainCompiler
+from isocline.compilation.source_stamp import stamp_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -109,35 +109,10 @@ def _made(function: F, options: dict[str, Any]) -> F:
 
 
 def identity(function: Any) -> str:
-    """The name of a function, and a digest of its source.
-
-    Of a user's function also of what it reads from around it, other functions of the user's
-    included: numba compiles such values in. Those of this package are constants.
-    """
-    described = _description(function, set())
-    return f"{function.__module__}.{function.__qualname__}:{hashlib.sha256(described).hexdigest()}"
-
-
-def _description(function: Any, seen: set[Any]) -> bytes:
-    """Describe all that the identity of a function depends on."""
-    seen.add(function)
-    parts = [inspect.getsource(function).encode()]
-    if not function.__module__.startswith("isocline."):
-        around = inspect.getclosurevars(function)
-        read = dict(sorted({**around.globals, **around.nonlocals}.items()))
-        for name, value in read.items():
-            parts += [name.encode(), _value_description(value, seen)]
-    return b"\0".join(parts)
-
-
-def _value_description(value: Any, seen: set[Any]) -> bytes:
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype}{value.shape}".encode() + value.tobytes()
-    python = getattr(value, "py_func", value)
-    if not inspect.isfunction(python):
-        return (value.__name__ if inspect.ismodule(value) else repr(value)).encode()
-    ours = python.__module__.startswith("isocline.")
-    return python.__qualname__.encode() if ours or python in seen else _description(python, seen)
+    """The name of a function, and a digest of its source and of all that is compiled into it."""
+    described = inspect.getsource(function) + stamp_of(function)
+    found = hashlib.sha256(described.encode()).hexdigest()
+    return f"{function.__module__}.{function.__qualname__}:{found}"
 
 
 @final

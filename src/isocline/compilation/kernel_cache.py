@@ -22,6 +22,7 @@ from numba.core import caching
 from numba.core.runtime import rtsys
 
 from isocline.compilation import cache_directory, compile_events, kernel_locks
+from isocline.compilation.source_stamp import stamp_of
 
 LOG = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class _Locator(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):  #
 
     def __init__(self, function: Any, source: str):
         self._py_file = source
+        self._function = function
         self._lineno = function.__code__.co_firstlineno
         self.places = cache_directory.readable(Path(source))
         self.written = cache_directory.writable(Path(source))
@@ -74,23 +76,16 @@ class _Locator(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):  #
             cache_directory.make(self.written)
 
     def get_source_stamp(self) -> str:
-        """Digest of the source.
+        """Digest of the sources, see `source_stamp`.
 
-        Older versions of numba take its time, which layers of an image cut to whole seconds, so
-        that kernels compiled while it was built were never found.
+        Older versions of numba take the time of the file, which layers of an image cut to whole
+        seconds, so that kernels compiled while it was built were never found.
         """
-        found = Path(self._py_file).stat()
-        return _digest(self._py_file, found.st_mtime_ns, found.st_size)
+        return stamp_of(self._function)
 
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> Self | None:
         return cls(py_func, py_file) if Path(py_file).is_file() else None
-
-
-@functools.cache
-def _digest(path: str, _mtime_ns: int, _size: int) -> str:
-    """Digest of a file, read again where its time or size has changed."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 @final
