@@ -117,6 +117,22 @@ def test_who_asked_for_a_copy_waits_for_it_and_goes_there() -> None:
     assert went == Send(first.request, backend, 1)
 
 
+def test_a_model_makes_way_for_a_copy_only_where_draining_a_crowd_takes_longer() -> None:
+    """Marginal prices, which are steeper, are no reason to drop what others ask for."""
+    core = residency_core([1.0, 1.0], entries=[entry("m*", load=2.0)])
+    home = load(core, "m1", took=2.0)
+    other = load(core, "m2", 5.0, took=2.0)
+    assert other == 1 - home
+    sent = 0
+    while isinstance(asks(core, "m1", 10.0), Send):
+        sent += 1
+        assert sent < 10_000
+    assert calls(core, 10.0) == [(other, "m2", False)]
+    cold = (1.0 + 2.0 * CURVE.rate(1.0)) / CURVE.rate(1.0)
+    assert sent / CURVE.rate(sent) <= cold <= (sent + 1) / CURVE.rate(sent + 1.0)
+    assert CURVE.marginal(0.0) / CURVE.marginal(sent - 1.0) > 1.0 + 2.0 * CURVE.rate(1.0)
+
+
 def test_free_memory_is_taken_before_a_model_makes_way() -> None:
     for _ in range(5):
         core = residency_core([1.0, 1.0])

@@ -109,13 +109,19 @@ class World:
         return 1.0 + work + max(server.at - now, 0.0) * server.rate(jobs) / jobs
 
     def works(self, model: int, now: float) -> list[float]:
-        """At each server; none makes way for a model that another one holds."""
+        """At each server; for a second copy none in use makes way, and others where it pays."""
         found = [self.work_of(server, model, now) for server in self.servers]
-        held = any(model in server.resident for server in self.servers)
-        if held and self.models.load[model] > 0:
-            for b, server in enumerate(self.servers):
-                if self.loads_of(server, model) == 2:
-                    found[b] = math.inf
+        prices = [server.price() for server in self.servers if model in server.resident]
+        if not prices or not self.models.load[model] > 0:
+            return found
+        for b, server in enumerate(self.servers):
+            loads, rate = self.loads_of(server, model), server.rate(len(server.jobs) + 1)
+            with_load = (1.0 + loads * self.models.load[model] * rate) * server.price()
+            full = self.free(server) < self.models.size[model]
+            if loads == 2:
+                found[b] = math.inf
+            elif loads == 1 and full and with_load >= min(prices):
+                found[b] += 1.001e6
         return found
 
     def loss(self, server: Server, model: int, now: float) -> float:

@@ -51,12 +51,15 @@ class LoadDecisions:
     def work(self, model: str, backends: Sequence[int], now: float) -> list[float]:
         """Work of a mean request at each backend, in mean requests; inf where it cannot go."""
         if not model or not self._catalogue.has(model):
-            return [self._work(b, 0.0, 0.0, 0.0, True, now) for b in backends]
+            return [self._work(b, 0.0, 0.0, 0.0, math.inf, now) for b in backends]
         size, seconds = self._catalogue.size(model), self._catalogue.load_time(model)
         loads = [self._loads(self._memories[b], model, size, now) for b in backends]
-        held = 0.0 in loads
+        elsewhere = math.inf
+        if len(loads) > loads.count(0.0):
+            holders = [b for b, needed in zip(backends, loads, strict=True) if not needed]
+            elsewhere = min([self._price(b)[0] for b in holders], default=math.inf)
         return [
-            self._work(b, needed, size, seconds, held, now)
+            self._work(b, needed, size, seconds, elsewhere, now)
             for b, needed in zip(backends, loads, strict=True)
         ]
 
@@ -92,7 +95,7 @@ class LoadDecisions:
         return None
 
     def _work(
-        self, backend: int, loads: float, size: float, seconds: float, held: bool, now: float
+        self, backend: int, loads: float, size: float, seconds: float, elsewhere: float, now: float
     ) -> float:
         memory = self._memories[backend]
         if not loads and not memory.calls:
@@ -100,7 +103,7 @@ class LoadDecisions:
         jobs, rate = self._jobs_and_rate(backend)
         makes_way = loads > 0.0 and memory.capacity is not None and memory.lacks(size) > 0.0
         still = self.remaining(backend, now)
-        return work_with_loads(loads, seconds, jobs, rate, held, makes_way, still)
+        return work_with_loads(loads, seconds, jobs, rate, elsewhere, makes_way, still)
 
     def _loads(self, memory: ModelMemory, model: str, size: float, now: float) -> float:
         """Loads that a request costs at a backend; inf where it cannot go."""

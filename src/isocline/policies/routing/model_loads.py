@@ -10,9 +10,11 @@ resident has, where it is not,
 
 of work, and goes to the backend of least work x price, as any other. So a second copy is loaded
 where waiting at those that hold the model costs more than the load, and no threshold is to be set.
-Of like backends one with free memory is taken. Where all that could make way is in use, a load
-displaces a model that comes back: that is `OUT_OF_TURN` loads, and no option at all where another
-backend holds the model.
+Of like backends one with free memory is taken. A copy for which another model makes way has to be
+worth it by the drain price as well, (N + 1) / l(N + 1): what a policy's price says of a crowd that
+has drained by the next request is no reason to drop what is asked for all the time. Where all that
+could make way is in use, a load displaces a model that comes back: that is `OUT_OF_TURN` loads, and
+no option at all where another backend holds the model.
 
 A request that comes while a backend stands still waits itself, and keeps no other waiting: s
 seconds that are left of loads are a stay of s, and so s l(N + 1) / (N + 1) of work.
@@ -20,7 +22,7 @@ seconds that are left of loads are a stay of s, and so s l(N + 1) / (N + 1) of w
 **What makes way.** The loss of a model is an estimate, s of delay per s: how often requests at the
 backend asked for it since it was loaded, times what the next one would lose. That is the load, for
 all jobs there; or, where another backend holds the model, the price there less the price here, if
-that is less. The price is that of draining, (N + 1) / l(N + 1). Per unit of memory the least goes
+that is less. The price is that of draining. Per unit of memory the least goes
 first, and of those that cost alike, such as second copies, the one used least recently.
 """
 
@@ -30,6 +32,9 @@ from isocline.compilation.compiled import inlinable
 
 OUT_OF_TURN = 2.0  # loads
 MAKES_WAY = 1.001  # loads, of one for which a model makes way: of like backends one with free room
+# Mean requests, of a copy that is not worth what makes way: more than prices of backends differ by,
+# and finite, as a policy that draws its candidates may meet no other.
+NOT_WORTH_IT = 1e6
 _ENOUGH = 1e-9  # of a model's size, that rounding may lack
 
 
@@ -59,7 +64,7 @@ def work_with_loads(
     seconds: float,
     jobs: int,
     rate: float,
-    held: bool,
+    elsewhere: float,
     makes_way: bool,
     still: float,
 ) -> float:
@@ -70,13 +75,17 @@ def work_with_loads(
         seconds: A load takes so long.
         jobs: At the backend, with one more.
         rate: Its rate then, jobs/s.
-        held: Whether any backend that the request may go to holds the model.
+        elsewhere: Least drain price at the backends that hold the model, of those that the request
+            may go to, s; inf: none does.
         makes_way: Whether another model makes way for it.
         still: Time for which the backend stands still for loads before it, s.
     """
-    if held and loads >= OUT_OF_TURN and seconds > 0.0:
-        return np.inf
     work = loads * seconds * rate
+    if work > 0.0 and elsewhere < np.inf:
+        if loads >= OUT_OF_TURN:
+            return np.inf
+        if makes_way and (1.0 + work) * drain_price(jobs, rate) >= elsewhere:
+            work += NOT_WORTH_IT
     if makes_way:
         work *= MAKES_WAY
     return 1.0 + work + still * rate / jobs

@@ -108,11 +108,13 @@ def show_loads(
         return
     model = memory.model[job]
     view.job[MODEL] = model
-    held, seconds = False, 0.0
+    elsewhere, seconds = np.inf, 0.0
     if model != NO_MODEL:
         seconds = memory.load[model]
         for edge in range(low, high):
-            held = held or memory.state[view.backend[edge], model] != ABSENT
+            backend = view.backend[edge]
+            if memory.state[backend, model] != ABSENT:
+                elsewhere = min(elsewhere, drain_price(view, system, backend))
     for edge in range(low, high):
         backend = view.backend[edge]
         loads = loads_of(memory, backend, model)
@@ -123,7 +125,7 @@ def show_loads(
             seconds,
             view.workload[backend] + 1,
             rate,
-            held,
+            elsewhere,
             makes_way(memory, backend, model),
             max(still_until[backend] - now, 0.0),
         )
