@@ -1,28 +1,34 @@
 """A job on many Parquet files of one machine: `python -m benchmarks.parquet_job`.
 
 So many files of so many rows each, by default 200 of 150 000 (`[FILES [ROWS [ROUNDS]]]`), whose
-values are added up by key on two worker processes: by `ProcessPoolExecutor`, by `Scheduler.map` and
-by `isocline run`, each as a script of its own that prints a line for each result. Printed, as
-medians over rounds that take the contestants in turn, and of the ratios to the pool in the same
-round: seconds from the start of the script to its first result; for each result after the first
-third, when all workers have begun; from its start to its end; and processor time of all its
-processes for each file that it has more than a job of a third of them, which other work on the
-machine changes least.
+values are added up by key on two worker processes: by `ProcessPoolExecutor`, by the same with as
+many threads for each worker as ours give theirs, by `Scheduler.map` and by `isocline run`, each as
+a script of its own that prints a line for each result. Printed, as medians over rounds that take
+the contestants in turn, and of the ratios to the pool in the same round: seconds from the start of
+the script to its first result; for each result after the first third, when all workers have begun;
+from its start to its end; and processor time of all its processes for each file that it has more
+than a job of a third of them, which other work on the machine changes least.
+
+All keep compiled bytecode in one folder, as installed packages have theirs: where Python is told to
+write none, half a run would be the compilation of imports.
 """
 
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from isocline.cores import usable_cores
 
 WORKERS, KEYS = 2, 50
 
@@ -44,6 +50,12 @@ if __name__ == "__main__":
         futures = [pool.submit(sums, path) for path in open(sys.argv[1]).read().split()]
         for future in as_completed(futures):
             print(json.dumps(future.result()), flush=True)
+"""
+
+_FEW_THREADS = f"""
+import os
+os.environ["OMP_NUM_THREADS"] = "{max(usable_cores() // WORKERS, 1)}"  # pyarrow's, too
+{_POOL}
 """
 
 _SCHEDULER = f"""
@@ -91,10 +103,17 @@ def make_files(folder: Path, files: int, rows: int) -> list[str]:
     return paths
 
 
-def timed(command: Sequence[str], results: int) -> Times:
+def with_bytecode(folder: Path) -> dict[str, str]:
+    """Environment of processes that keep their bytecode in a folder."""
+    rest = {name: it for name, it in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**rest, "PYTHONPYCACHEPREFIX": str(folder)}
+
+
+def timed(command: Sequence[str], results: int, environment: Mapping[str, str]) -> Times:
     """Run a contestant, and note when its lines come."""
     began, before = time.perf_counter(), processor_time()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, env=environment) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         came = [time.perf_counter() for _ in process.stdout]
@@ -118,11 +137,17 @@ def contestants(folder: Path, paths: Sequence[str]) -> dict[str, list[str]]:
     folder.mkdir()
     listed = folder / "files"
     listed.write_text("\n".join(paths))
-    scripts = {"pool": _POOL, "scheduler": _SCHEDULER, "run": _RUN.format(listed)}
+    scripts = {
+        "pool": _POOL,
+        "few_threads": _FEW_THREADS,
+        "scheduler": _SCHEDULER,
+        "run": _RUN.format(listed),
+    }
     for name, text in scripts.items():
         (folder / f"{name}.py").write_text(text)
     return {
         "ProcessPoolExecutor": [sys.executable, str(folder / "pool.py"), str(listed)],
+        "the same, few threads": [sys.executable, str(folder / "few_threads.py"), str(listed)],
         "Scheduler.map": [sys.executable, str(folder / "scheduler.py"), str(listed)],
         "isocline run": [
             *(sys.executable, "-m", "isocline", "run", str(folder / "run.py")),
@@ -132,12 +157,16 @@ def contestants(folder: Path, paths: Sequence[str]) -> dict[str, list[str]]:
 
 
 def one_round(
-    commands: dict[str, list[str]], fewer: dict[str, list[str]], files: int, few: int
+    commands: dict[str, list[str]],
+    fewer: dict[str, list[str]],
+    files: int,
+    few: int,
+    environment: Mapping[str, str],
 ) -> dict[str, Times]:
     """Run all contestants in turn."""
     found = {}
     for name, command in commands.items():
-        run, short = timed(command, files), timed(fewer[name], few)
+        run, short = timed(command, files, environment), timed(fewer[name], few, environment)
         found[name] = run._replace(work=(run.work - short.work) / (files - few))
     return found
 
@@ -156,17 +185,18 @@ def main(files: int = 200, rows: int = 150_000, rounds: int = 5) -> None:
         paths = make_files(folder, files, rows)
         commands = contestants(folder / "all", paths)
         fewer = contestants(folder / "few", paths[:few])
+        environment = with_bytecode(folder / "bytecode")
         # The first fills caches, of compiled code and of files.
-        taken = [one_round(commands, fewer, files, few) for _ in range(rounds + 1)][1:]
+        taken = [one_round(commands, fewer, files, few, environment) for _ in range(rounds + 1)][1:]
     print(f"{files} files of {rows} rows, {WORKERS} workers, medians of {rounds} rounds")
-    print(f"{'':20}{'first result':>20}{'ms a result then':>20}{'all':>18}{'ms of work each':>20}")
+    print(f"{'':22}{'first result':>20}{'ms a result then':>20}{'all':>18}{'ms of work each':>20}")
     for name in commands:
         middle = Times(*map(statistics.median, zip(*(it[name] for it in taken), strict=True)))
         beside = ratios(name, taken)
         cells = f"{middle.first:11.2f} s {beside.first:5.2f} x"
         cells += f"{1e3 * middle.each:12.2f} {beside.each:5.2f} x"
         cells += f"{middle.all:9.2f} s {beside.all:5.2f} x"
-        print(f"{name:20}{cells}{1e3 * middle.work:12.2f} {beside.work:5.2f} x", flush=True)
+        print(f"{name:22}{cells}{1e3 * middle.work:12.2f} {beside.work:5.2f} x", flush=True)
 
 
 if __name__ == "__main__":
