@@ -54,12 +54,13 @@ def after_enqueue(state: State, local: Sequence[int], now: float) -> list[Action
     """Do further work after the admission of a task that is local to these servers."""
     actions = starts(state, now)
     others = begin_fetches(state, now)
-    if not actions and state.attempts.copies:
-        others += _take_from_copies(state, local, now)
-    if state.learning.pipelining_gap and not actions:
-        for server in local:
-            actions += pipeline(state, server, now)
-    return actions + others
+    if not actions:
+        if state.attempts.copies:
+            others += _take_from_copies(state, local, now)
+        if state.learning.pipelining_gap:
+            for server in local:
+                actions += pipeline(state, server, now)
+    return actions + others if others else actions
 
 
 def _take_from_copies(state: State, local: Sequence[int], now: float) -> list[Action]:
@@ -107,7 +108,7 @@ def begin_fetches(state: State, now: float) -> list[Action]:
     return _begin(state, fetches, now) if fetches else []
 
 
-def _begin(state: State, fetches: Iterable[tuple[int, ...]], now: float) -> list[Action]:
+def _begin(state: State, fetches: Iterable[Sequence[int]], now: float) -> list[Action]:
     """Register fetches: server and row of each."""
     actions: list[Action] = []
     for server, row in fetches:
@@ -133,20 +134,22 @@ def unqueue(state: State, row: int) -> TaskSpec:
 
 def end_task(state: State, task: int) -> list[Action]:
     """Remove a task that is no longer wanted; returns the cancellations of its attempts."""
-    if task in state.unplaceable:
-        job = state.unplaceable.take(task).job
-    elif state.has_needs and task in state.resources.waiting:
-        job = state.resources.leave(task).spec.job
-    else:
-        row = state.row.pop(task)
+    row = state.row.pop(task, NONE)
+    if row != NONE:
         job = state.policy_state.job(row)
         if state.policy_state.waits(row):
             unqueue(state, row)
+    elif task in state.unplaceable.of:
+        job = state.unplaceable.take(task).job
+    else:
+        job = state.resources.leave(task).spec.job
     state.shares.leave(job)
     state.anywhere.discard(task)
     if state.has_needs:
         state.resources.needs.pop(task, None)
     state.prefetch.forget(task)
     state.attempts.forget(task)
-    attempts = state.attempts.of.get(task, ())
+    attempts = state.attempts.of.get(task)
+    if attempts is None:
+        return []
     return [Cancel(task, one.start.server) for one in attempts if not one.withdrawn]

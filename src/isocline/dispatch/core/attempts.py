@@ -53,18 +53,21 @@ class Attempts:
         self, start: Start, row: int, job: int, function: int, level: int, now: float
     ) -> Attempt:
         """Register an attempt; it begins when the previous one at its server ends, if any."""
-        task = start.task
+        task, server, _, _, pipelined, copy = start
         self._last = number = self._last + 1
         nth = self._begun[task] = self._begun.get(task, 0) + 1
-        began = math.inf if self.at[start.server] else now
-        attempt = Attempt(
-            number, nth, start, row, job, function, level, now, began, start.pipelined
-        )
+        here = self.at[server]
+        began = math.inf if here else now
+        attempt = Attempt(number, nth, start, row, job, function, level, now, began, pipelined)
         self._by_number[number] = attempt
-        if start.copy:
-            self.copies[start.server] = attempt
-        self.at[start.server].append(attempt)
-        self.of.setdefault(task, []).append(attempt)
+        if copy:
+            self.copies[server] = attempt
+        here.append(attempt)
+        others = self.of.get(task)
+        if others is None:
+            self.of[task] = [attempt]
+        else:
+            others.append(attempt)
         return attempt
 
     def get(self, number: int) -> Attempt | None:
@@ -114,9 +117,11 @@ class Attempts:
 
     def _remove(self, attempt: Attempt) -> None:
         del self._by_number[attempt.number]
-        if self.copies and self.copies.get(attempt.start.server) is attempt:
-            del self.copies[attempt.start.server]
-        others = self.of[attempt.start.task]
-        others.remove(attempt)
-        if not others:
-            del self.of[attempt.start.task]
+        start = attempt.start
+        if self.copies and self.copies.get(start.server) is attempt:
+            del self.copies[start.server]
+        others = self.of[start.task]
+        if len(others) > 1:
+            others.remove(attempt)
+        else:
+            del self.of[start.task]

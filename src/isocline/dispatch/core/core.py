@@ -146,15 +146,15 @@ class Core:
         `seconds` is None for an attempt that is not measured, such as the first of a process. The
         first result counts, even from a server that was reported lost.
         """
-        attempt = self.attempts.end(server, task, now)
-        if self.state.has_needs and attempt is not None:
-            self.state.resources.give_back(attempt.number)
+        state, attempt = self.state, self.attempts.end(server, task, now)
+        if state.has_needs and attempt is not None:
+            state.resources.give_back(attempt.number)
         actions: list[Action] = []
-        if task in self.state:
+        if task in state:
             self.statistics.finished += 1
             if attempt is not None:
-                self.state.learn(attempt, now, seconds)
-            actions += self._end(task)
+                state.learn(attempt, now, seconds)
+            actions = self._end(task)
         if attempt is not None:
             actions += self._next(attempt, now)
         return actions
@@ -181,7 +181,7 @@ class Core:
     def holds(self, task: int, holders: Sequence[int], now: float) -> list[Action]:
         """Replace the holders of a task's data; it keeps its place before later tasks."""
         state, arrays = self.state, self.state.policy_state
-        if task in state.unplaceable:
+        if task in state.unplaceable.of:
             if not state.up(holders):
                 return []
             return self._admit(state.unplaceable.take(task), holders, now)
@@ -235,7 +235,7 @@ class Core:
         actions += begin_fetches(state, now)
         if state.resources.waiting:
             actions += place_near(state, server, now)
-        for task in state.unplaceable.tasks():
+        for task in list(state.unplaceable.of):
             if task in state.anywhere:
                 actions += self._admit(state.unplaceable.take(task), (), now)
         return actions
@@ -353,7 +353,7 @@ class Core:
     @property
     def unplaceable(self) -> int:
         """Number of tasks without a holder that is up."""
-        return len(self.state.unplaceable)
+        return len(self.state.unplaceable.of)
 
     def waiting_at(self, server: int) -> int:
         """Number of tasks in a server's queues; with late binding, of waiting local tasks."""
@@ -370,7 +370,7 @@ class Core:
     ) -> list[Action]:
         """Admit a task, new or requeued; an unplaceable one is given up when its grace is over."""
         actions = admit(self.state, spec, holders, now, how)
-        return actions + self.failures.overdue(now) if self.state.unplaceable else actions
+        return actions + self.failures.overdue(now) if self.state.unplaceable.of else actions
 
     def _end(self, task: int) -> list[Action]:
         self.failures.forget(task)
@@ -379,18 +379,19 @@ class Core:
     def _next(self, ended: Attempt, now: float) -> list[Action]:
         """Let a server at which an attempt has ended take its next task."""
         state, server = self.state, ended.start.server
+        needed = state.has_needs and state.resources.waiting
         actions: list[Action] = []
         if ended.ahead:
             state.policy_state.event(END_PIPELINED, server)
         elif not ended.withdrawn:
-            if state.has_needs and state.resources.waiting and not self.attempts.at[server]:
-                actions += place_at(state, server, now)
+            if needed and not self.attempts.at[server]:
+                actions = place_at(state, server, now)
             if not actions:
                 state.policy_state.event(FINISHED, server, 0, now)
-                actions += starts(state, now)
+                actions = starts(state, now)
                 actions += begin_fetches(state, now)
-        if (
-            state.has_needs and state.resources.waiting
-        ):  # other servers of the site may have room now
+        if needed and state.resources.waiting:  # other servers of the site may have room now
             actions += place_near(state, server, now)
-        return actions + pipeline(state, server, now)
+        if state.learning.pipelining_gap:
+            actions += pipeline(state, server, now)
+        return actions

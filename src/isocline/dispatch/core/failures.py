@@ -31,9 +31,10 @@ class Failures:
 
     def forget(self, task: int) -> None:
         """Forget an ended task."""
-        self._tried.pop(task, None)
-        self._killed.pop(task, None)
-        self._unread.pop(task, None)
+        if self._tried or self._killed or self._unread:
+            self._tried.pop(task, None)
+            self._killed.pop(task, None)
+            self._unread.pop(task, None)
 
     def retry(self, attempt: Attempt, now: float, cause: Cause) -> list[Action]:
         """Requeue a task whose attempt failed, for another server if possible, or give it up."""

@@ -6,7 +6,7 @@ bytes with three holders, including the caller's number for it.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, final
 
@@ -117,6 +117,8 @@ class PolicyState:
             self.core = core
             self._described, self._cost = core.described.data, _floats(core.cost)
             self._starts, self._fetches = core.starts.data, core.fetches.data
+            self._start_facts = core.starts[1:].reshape(-1, START_FACTS).data
+            self._fetch_facts = core.fetches[1:].reshape(-1, FETCH_FACTS).data
         if self._kept is not None:
             self._kept.replace((self.state, self.view, self.core, self.rng))
 
@@ -178,20 +180,15 @@ class PolicyState:
                 raise misused(self.policy.name, self.state.rules, status)
             self._make_space()
 
-    def starts(self) -> Iterable[tuple[int, ...]]:
+    def starts(self) -> Sequence[Sequence[int]]:
         """Starts by the last event: server, row, level, queue, job's row and function of each."""
         count = self._starts[0]
-        if not count:
-            return ()
-        flat = iter(self._starts[1 : 1 + START_FACTS * count].tolist())
-        return zip(*[flat] * START_FACTS, strict=True)
+        return _rows(self._start_facts, count) if count else ()
 
-    def fetches(self) -> Iterable[tuple[int, ...]]:
+    def fetches(self) -> Sequence[Sequence[int]]:
         """Fetches begun by the last event: server and row of each."""
-        if not self._fetches[0]:
-            return ()
-        flat = iter(self._fetches[1 : 1 + FETCH_FACTS * self._fetches[0]].tolist())
-        return zip(*[flat] * FETCH_FACTS, strict=True)
+        count = self._fetches[0]
+        return _rows(self._fetch_facts, count) if count else ()
 
     def due(self, now: float) -> float:
         """Next time at which the policy must be called if there is no event before, s."""
@@ -458,6 +455,11 @@ class PolicyState:
         jobs = self.state.fair_share.served.size
         view = allocation.relisted(self.view, jobs if jobs > 1 else 0, self.policy.binds)
         self._replace(view)
+
+
+def _rows(facts: memoryview, count: int) -> list[list[int]]:
+    """First rows of the memory of a matrix, as lists."""
+    return facts[:count].tolist()  # type: ignore[return-value]
 
 
 def _floats(array: npt.NDArray[np.float64]) -> Any:

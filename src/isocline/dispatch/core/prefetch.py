@@ -74,7 +74,9 @@ class Prefetch:
 
     def has(self, task: int, server: int) -> bool:
         """Whether a server has fetched a task's data, or is fetching it."""
-        return server in self._done.get(task, ()) or task in self._under_way.get(server, ())
+        if self._done and server in self._done.get(task, ()):
+            return True
+        return server in self._under_way and task in self._under_way[server]
 
     def servers(self) -> list[int]:
         """Servers of all fetches under way, with repetition."""

@@ -27,7 +27,8 @@ class IdleGap:
 
     def observe(self, seconds: float) -> None:
         """Record the overhead of a task that was started on an idle server."""
-        self._count = min(self._count + 1.0, MEMORY)
+        if self._count < MEMORY:
+            self._count = min(self._count + 1.0, MEMORY)
         self.seconds += (max(seconds, 0.0) - self.seconds) / self._count
 
 
@@ -59,8 +60,9 @@ class RateLearning:
 
     def observe_end(self, attempt: Attempt, now: float) -> None:
         """Record an upper bound on an attempt's running time, measured or not."""
-        if self._measures and attempt.began < now:
-            self.measured.longest = max(self.measured.longest, now - attempt.began)
+        took = now - attempt.began
+        if took > self.measured.longest and self._measures:
+            self.measured.longest = took
 
     def observe(self, attempt: Attempt, now: float, seconds: float) -> bool:
         """Record a task that took `seconds` s; returns whether `update` is due."""

@@ -64,13 +64,15 @@ class MeasuredTimes:
 
     def mean(self, level: int) -> float:
         """Expected service time at a level, s."""
-        local = seen = 0.0
-        for total, slowdown, count in zip(self.total, self.slowdown, self.count, strict=True):
-            local += total / slowdown
-            seen += count
-        theta = local / seen if seen else self.scale
-        prior = WEIGHT * theta * self.slowdown[level]
-        return (prior + self.total[level]) / (WEIGHT + self.count[level])
+        total, count, slowdown = self.total, self.count, self.slowdown
+        seen = count[0] + count[1] + count[2]
+        theta = self.scale
+        if seen:
+            theta = (
+                total[0] / slowdown[0] + total[1] / slowdown[1] + total[2] / slowdown[2]
+            ) / seen
+        prior = WEIGHT * theta * slowdown[level]
+        return (prior + total[level]) / (WEIGHT + count[level])
 
     def remaining(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Elapsed times in means, increasing, and the expected remaining time at each."""

@@ -37,7 +37,7 @@ def snapshot(state: State) -> CoreSnapshot:
             server: tuple(attempt.start.task for attempt in attempts)
             for server, attempts in state.attempts.at.items()
         },
-        unplaceable=tuple(state.unplaceable.tasks()),
+        unplaceable=tuple(state.unplaceable.of),
         waiting=state.waiting,
         queues=arrays.queues(),
         lists=arrays.lists(),

@@ -12,11 +12,11 @@ PREFETCHED = ", with data fetched ahead"
 
 def starts(state: State, now: float, pipelined: bool = False) -> list[Action]:
     """Register the attempts that the last event starts; returns the actions."""
-    actions: list[Action] = []
     arrays, counts = state.policy_state, state.counts
     found = arrays.starts()
     if not found:
-        return actions
+        return []
+    actions: list[Action] = []
     for server, row, distance, queue, job, function in found:
         task = arrays.task_of[row]
         level = shown = LOCAL if task in state.anywhere else distance
@@ -28,7 +28,7 @@ def starts(state: State, now: float, pipelined: bool = False) -> list[Action]:
         start = Start(task, server, shown, why, pipelined)
         begin_attempt(state, start, row, job, function, level, now)
         actions.append(start)
-        state.waiting -= 1
+    state.waiting -= len(actions)
     counts.pipelined += len(actions) * pipelined
     return actions
 

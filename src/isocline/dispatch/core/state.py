@@ -109,7 +109,7 @@ class State:
 
     def __contains__(self, task: int) -> bool:
         """Whether a task is still wanted."""
-        if task in self.row or task in self.unplaceable:
+        if task in self.row or task in self.unplaceable.of:
             return True
         return self.has_needs and task in self.resources.waiting
 

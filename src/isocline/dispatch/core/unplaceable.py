@@ -20,37 +20,35 @@ class Unplaceable:
     """Unplaceable tasks, with the times at which they are given up.
 
     All waits are equally long, so tasks are due in the order in which they were added.
+
+    Attributes:
+        of: Description of each task, in the order in which they were added, and when it is given
+            up, s. Read-only to others.
     """
 
     def __init__(self) -> None:
-        self._of: dict[int, tuple[TaskSpec, float]] = {}
+        self.of: dict[int, tuple[TaskSpec, float]] = {}
         self._due: deque[tuple[float, int]] = deque()
-
-    def __len__(self) -> int:
-        return len(self._of)
-
-    def __contains__(self, task: int) -> bool:
-        return task in self._of
 
     def add(self, spec: TaskSpec, until: float) -> None:
         """Add a task, which is given up at `until`, s."""
-        self._of[spec.task] = spec, until
+        self.of[spec.task] = spec, until
         if until < math.inf:
             self._due.append((until, spec.task))
 
     def wait(self, task: int, until: float) -> None:
         """Postpone an overdue task to `until`, s."""
-        self.add(self._of[task][0], until)
+        self.add(self.of[task][0], until)
 
     def take(self, task: int) -> TaskSpec:
         """Remove a task that now has a holder or is no longer wanted."""
-        return self._of.pop(task)[0]
+        return self.of.pop(task)[0]
 
     def next_deadline(self) -> float:
         """Time at which the first task is given up, s; inf for never."""
         while self._due:
             until, task = self._due[0]
-            if task in self._of and self._of[task][1] == until:
+            if task in self.of and self.of[task][1] == until:
                 return until
             self._due.popleft()
         return math.inf
@@ -62,7 +60,3 @@ class Unplaceable:
             until, task = self._due.popleft()
             found[task] = until
         return list(found)
-
-    def tasks(self) -> list[int]:
-        """Return all tasks, in the order in which they were added."""
-        return list(self._of)

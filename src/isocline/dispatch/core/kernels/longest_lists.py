@@ -2,7 +2,8 @@
 
 Kept is a server with its number of tasks: no other had more, nor one before it as many. Tasks that
 leave change nothing about the others; one that joins is compared. Only if the server itself has
-lost tasks since are all looked at again, which takes 2 us with 1000 servers.
+lost tasks since are others looked at: those behind it for as many, then all for fewer, up to the
+first that has as many as is possible.
 """
 
 from numba import int64, uint32
@@ -24,13 +25,35 @@ def longest_list(view: ClusterView, core: KernelState, group: int) -> int:
     """
     known = core.longest[uint32(group)]
     if known[SERVER] != NONE and view.columns[uint32(known[SERVER]), WAITING] != known[TASKS]:
-        longest, most = NONE, 0
-        for server in range(view.rack.size):
-            waiting = view.columns[uint32(server), WAITING]
-            if waiting > most and (group == 0 or view.rack[uint32(server)] == group - 1):
-                longest, most = server, waiting
-        known[SERVER], known[TASKS] = longest, most
+        _find_next(view, core, group)
     return int64(known[SERVER])  # type: ignore[no-any-return]
+
+
+@inlined
+def _find_next(view: ClusterView, core: KernelState, group: int) -> None:
+    """Find the longest list of a group anew, as the known one has become shorter.
+
+    Writes the group's row of `core.longest`.
+    """
+    known = core.longest[uint32(group)]
+    most, servers = int64(known[TASKS]), view.rack.size
+    for server in range(known[SERVER] + 1, servers):
+        if view.columns[uint32(server), WAITING] == most and _is_in(view, server, group):
+            known[SERVER] = server
+            return
+    longest, found = NONE, 0
+    for server in range(servers):
+        if found == most - 1:
+            break
+        waiting = int64(view.columns[uint32(server), WAITING])
+        if waiting > found and _is_in(view, server, group):
+            longest, found = server, waiting
+    known[SERVER], known[TASKS] = longest, found
+
+
+@inlined
+def _is_in(view: ClusterView, server: int, group: int) -> bool:
+    return group == 0 or view.rack[uint32(server)] == group - 1  # type: ignore[no-any-return]
 
 
 @inlined
