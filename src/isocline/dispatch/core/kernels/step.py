@@ -206,6 +206,8 @@ def _requeues_next(view: ClusterView, core: KernelState, gap: float) -> bool:
     done = core.unqueued[0] + 1 == core.unqueued.size or _is_full(view)
     if done or core.starts[0] > 0 or core.fetches[0] > 0:
         return False
+    if gap == 0.0:  # no pipelining
+        return True
     task = view.tasks.fact[uint32(core.described[0])]
     for at in range(task[LOW], task[HIGH]):
         if pipelining_gains(view, core, view.tasks.holders[uint32(at)], gap):
