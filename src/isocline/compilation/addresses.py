@@ -1,42 +1,102 @@
 """Addresses of compiled functions, as arguments of kernels.
 
 numba has such a type, but asks the function anew for its address at every call of the kernel, which
-takes 4 us. Here the address is the value.
+takes 4 us; here the address is the value. And every array of a record is passed as seven numbers or
+nine: for the view of a cluster 33 ns a call, which is longer than most such functions take. Here
+they get the address at which the record is kept (`kept_arguments`), and load what they read.
 """
 
+from dataclasses import dataclass, replace
 from typing import Any, final
 
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.sigutils import normalize_signature
 from numba.core.typing import signature as numba_signature
-from numba.experimental.function_type import FunctionModel
-from numba.extending import NativeValue, register_model, typeof_impl, unbox
+from numba.extending import (
+    NativeValue,
+    lower_builtin,
+    models,
+    register_model,
+    typeof_impl,
+    unbox,
+)
+
+from isocline.compilation.kept_arguments import KeptType
 
 
 @final
-class AddressType(types.FunctionType):  # type: ignore[misc]
-    """numba's type of functions of one signature, passed as an address."""
+class AddressType(types.Callable):  # type: ignore[misc]
+    """numba's type of functions of one signature that are called by address.
+
+    Attributes:
+        signature: Signature for callers.
+        record: The type of the one argument that callees get by the address kept with theirs.
+    """
+
+    def __init__(self, signature: Any, record: Any):
+        self.signature = signature
+        self.record = record
+        super().__init__(f"Address({signature}, {record})")
+
+    def get_call_type(self, _context: Any, arguments: Any, named: Any) -> Any:
+        """Signature of a call, for numba."""
+        if named or len(arguments) != len(self.signature.args):
+            raise TypeError(f"call by address with {arguments}, {named} of {self.signature}")
+        return numba_signature(self.signature.return_type, *self.signature.args, recvr=self)
+
+    def get_call_signatures(self) -> Any:
+        """Possible signatures, for numba."""
+        return [self.signature], False
+
+    def get_impl_key(self, _signature: Any) -> Any:
+        """Key of the implementation of calls, for numba."""
+        return AddressType
 
 
-register_model(AddressType)(FunctionModel)
+@register_model(AddressType)  # type: ignore[untyped-decorator]
+class _AddressModel(models.StructModel):  # type: ignore[misc]
+    """Two addresses: of the code, and of the record that it gets."""
+
+    def __init__(self, manager: Any, kind: Any):
+        super().__init__(manager, kind, [("code", types.voidptr), ("record", types.voidptr)])
 
 
 @final
-class Address(int):
-    """Where the code of a function is; `function` keeps it there."""
+@dataclass(frozen=True)
+class Address:
+    """Where the code of a function is, and the record that it is called with.
 
+    Attributes:
+        code: Address of the code.
+        function: Function, kept here so that the code stays.
+        type: numba's type.
+        record: Address of a `KeptArguments` of the record alone; 0: not known yet.
+    """
+
+    code: int
     function: Any
-    type: Any
+    type: AddressType
+    record: int = 0
 
     @classmethod
-    def of(cls, function: Any, signature: Any) -> "Address":
-        """The address of a numba CFunc."""
-        made = cls(function.address)
-        made.function = function
+    def of(cls, function: Any, signature: Any, record: Any) -> "Address":
+        """The address of a numba CFunc that takes `by_record(signature, record)`."""
         arguments, result = normalize_signature(signature)
-        made.type = AddressType(numba_signature(result, *arguments))
-        return made
+        kind = AddressType(numba_signature(result, *arguments), record)
+        return cls(function.address, function, kind)
+
+    def with_record(self, record: int) -> "Address":
+        """The same function, called with the record that is kept at an address."""
+        return replace(self, record=record)
+
+
+def by_record(signature: Any, record: Any) -> Any:
+    """The signature of functions that get an argument of this type by address: `kept(at)[0]`."""
+    arguments, result = normalize_signature(signature)
+    at = KeptType(types.UniTuple(record, 1))
+    return result(*(at if kind == record else kind for kind in arguments))
 
 
 @typeof_impl.register(Address)  # type: ignore[untyped-decorator]
@@ -46,8 +106,23 @@ def _type_of(value: Address, _context: Any) -> Any:
 
 @unbox(AddressType)  # type: ignore[untyped-decorator]
 def _unboxed(kind: Any, value: Any, c: Any) -> Any:
-    record = cgutils.create_struct_proxy(kind)(c.context, c.builder)
-    record.c_addr = c.pyapi.long_as_voidptr(value)
-    null = cgutils.get_null_value(record.c_addr.type)
-    record.py_addr = record.jit_addr = null
-    return NativeValue(record._getvalue())
+    made = cgutils.create_struct_proxy(kind)(c.context, c.builder)
+    for name in ("code", "record"):
+        number = c.pyapi.object_getattr_string(value, name)
+        setattr(made, name, c.pyapi.long_as_voidptr(number))
+        c.pyapi.decref(number)
+    return NativeValue(made._getvalue())
+
+
+@lower_builtin(AddressType, AddressType, types.VarArg(types.Any))  # type: ignore[untyped-decorator]
+def _call(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    """Call the code as numba's C callbacks are called, with the record's address in its place."""
+    kind = signature.args[0]
+    address = cgutils.create_struct_proxy(kind)(context, builder, values[0])
+    given = [
+        address.record if argument == kind.record else value
+        for argument, value in zip(signature.args[1:], values[1:], strict=True)
+    ]
+    result = context.get_value_type(signature.return_type)
+    code = ir.FunctionType(result, [value.type for value in given]).as_pointer()
+    return builder.call(builder.bitcast(address.code, code), given)

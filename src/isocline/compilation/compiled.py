@@ -208,10 +208,13 @@ def _declared(function: F, signature: Any, options: dict[str, Any]) -> F:
     return cast(F, Declared(function, options, signature))
 
 
-def by_address(signature: Any, *, cached: bool = True, plain: bool = False) -> Callable[[Any], Any]:
+def by_address(
+    signature: Any, *, cached: bool = True, plain: bool = False, code_of: Any = None
+) -> Callable[[Any], Any]:
     """Compile at once, or load, a function that kernels call by address.
 
-    `plain`: it creates no arrays, as a `kernel`.
+    `plain`: it creates no arrays, as a `kernel`. `code_of` is the function as whose its code is
+    kept on disk, if it only calls that one.
     """
 
     def made(function: Any) -> Any:
@@ -223,7 +226,7 @@ def by_address(signature: Any, *, cached: bool = True, plain: bool = False) -> C
             function, normalize_signature(signature), {}, options, pipeline_class=PlainCompiler
         )
         if cached:
-            callback._cache = cache_of(function)
+            callback._cache = cache_of(function if code_of is None else code_of)
         callback.compile()
         return callback
 

@@ -2,13 +2,11 @@
 
 from typing import Any, final
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from isocline.compilation.addresses import Address
 from isocline.compilation.compiled import value_as
-from isocline.policies.scheduling.by_address import rules_by_address
+from isocline.policies.scheduling.by_address import address_of, rules_by_address
 from isocline.policies.scheduling.contract import (
     PICK,
     ClusterSetting,
@@ -60,10 +58,10 @@ class DecisionRecorder(SchedulingPolicy):
 
         # By address, so that one compiled kernel serves all policies.
         by_address = rules_by_address(Rules(route, call, pick, due, changed))
-        if is_own(pick):  # see `rules_by_address`
-            return by_address._replace(pick=value_as(PICK)(record))
-        compiled = numba.cfunc(PICK, error_model="numpy")(record)
-        return by_address._replace(pick=Address.of(compiled, PICK))
+        recorded: Any = value_as(PICK)(record)
+        if not is_own(pick):  # see `rules_by_address`
+            recorded = address_of(PICK, recorded)
+        return by_address._replace(pick=recorded)
 
     def decisions(self, view: ClusterView) -> npt.NDArray[np.float64]:
         """Decisions stored so far, (n, FACTS)."""

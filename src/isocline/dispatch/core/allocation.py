@@ -11,7 +11,7 @@ from isocline.dispatch.core.kernels.state import (
     START_FACTS,
     KernelState,
 )
-from isocline.policies.scheduling.by_address import rules_by_address
+from isocline.policies.scheduling.by_address import rules_at, rules_by_address
 from isocline.policies.scheduling.contract import ClusterSetting, ClusterView, SchedulingPolicy
 from isocline.policies.scheduling.own_rules import (
     memory_of,
@@ -72,10 +72,10 @@ def empty_view(setting: ClusterSetting, policy: SchedulingPolicy) -> ClusterView
     )
 
 
-def empty_state(setting: ClusterSetting, policy: SchedulingPolicy) -> SchedulerState:
-    """Policy state with one job that has not been served."""
+def empty_state(setting: ClusterSetting, policy: SchedulingPolicy, view: int) -> SchedulerState:
+    """Policy state with one job that has not been served; `view` is the kept view's address."""
     return SchedulerState(
-        rules=rules_by_address(rules_of(policy, setting)),
+        rules=rules_at(rules_by_address(rules_of(policy, setting)), view),
         queue_levels=queue_levels_of(policy, setting),
         binds=policy.binds,
         counts_service=policy.counts_service,

@@ -86,9 +86,11 @@ class PolicyState:
         self.task_of = [NONE] * FIRST_TASKS  # row -> the caller's number
         self.rng = rng
         self._kept: KeptArguments | None = None
+        view = allocation.empty_view(setting, policy)
+        self._kept_view = KeptArguments((view,))  # for the policy's functions
         self._replace(
-            allocation.empty_view(setting, policy),
-            allocation.empty_state(setting, policy),
+            view,
+            allocation.empty_state(setting, policy, self._kept_view.address),
             allocation.empty_kernel_state(setting),
         )
         self._kept = KeptArguments((self.state, self.view, self.core, rng))
@@ -104,6 +106,7 @@ class PolicyState:
         """Replace arrays, and note where the new ones are."""
         if view is not None:
             self.view = view
+            self._kept_view.replace((view,))
             # memoryviews are four times as fast as arrays
             self._columns, self._fact = view.columns.data, view.tasks.fact.data
             self._idle = view.idle.part.data

@@ -7,21 +7,28 @@ functions are parts of the kernel there, too, so that what they raise is seen.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from numba.core.ccallback import CFunc
 
-from isocline.compilation.addresses import Address
+from isocline.compilation.addresses import Address, by_record
 from isocline.compilation.compiled import Declared, by_address
-from isocline.policies.scheduling.contract import CALL, CHANGED, DUE, PICK, ROUTE, Rules
+from isocline.compilation.kept_arguments import kept
+from isocline.policies.scheduling.contract import CALL, CHANGED, DUE, PICK, ROUTE, VIEW, Rules
 from isocline.user_code import is_own
 
 _SIGNATURES = Rules(ROUTE, CALL, PICK, DUE, CHANGED)
 
 
 def rules_by_address(rules: Rules) -> Rules:
-    """Compile or load each function once, and call it by address."""
+    """Compile or load each function once, to be called by address, on the view of `rules_at`."""
     return Rules(*map(_function_by_address, _SIGNATURES, rules))
+
+
+def rules_at(rules: Rules, view: int) -> Rules:
+    """Functions that read the view kept, alone, at this address (see `KeptArguments`)."""
+    return Rules(*(rule.with_record(view) if isinstance(rule, Address) else rule for rule in rules))
 
 
 @functools.cache
@@ -32,6 +39,58 @@ def _function_by_address(signature: Any, function: Any) -> Any:
     would have returned.
     """
     if isinstance(function, Declared) and not is_own(function):
-        # One that is no part of kernels only has its own code on disk, under the same name.
-        function = by_address(signature, cached=function.is_inner, plain=True)(function.py_func)
-    return Address.of(function, signature) if isinstance(function, CFunc) else function
+        return address_of(signature, function)
+    return function
+
+
+def address_of(signature: Any, function: Declared) -> Any:
+    """Compile or load one function of a policy, to be called by address."""
+    # One that is no part of kernels only has its own code on disk, under the same name.
+    made = by_address(
+        by_record(signature, VIEW), cached=function.is_inner, plain=True, code_of=function.py_func
+    )(_ON_KEPT_VIEW[signature](function))
+    return Address.of(made, signature, VIEW) if isinstance(made, CFunc) else function
+
+
+def _route(function: Any) -> Any:
+    def route(local: Any, at: Any, now: float, rng: Any) -> int:
+        return function(local, kept(at)[0], now, rng)  # type: ignore[no-any-return]
+
+    return route
+
+
+def _call(function: Any) -> Any:
+    def call(local: Any, queue: int, at: Any, now: float, rng: Any) -> int:
+        return function(local, queue, kept(at)[0], now, rng)  # type: ignore[no-any-return]
+
+    return call
+
+
+def _pick(function: Any) -> Any:
+    def pick(server: int, at: Any, now: float, rng: Any) -> int:
+        return function(server, kept(at)[0], now, rng)  # type: ignore[no-any-return]
+
+    return pick
+
+
+def _due(function: Any) -> Any:
+    def due(at: Any, now: float) -> float:
+        return function(kept(at)[0], now)  # type: ignore[no-any-return]
+
+    return due
+
+
+def _changed(function: Any) -> Any:
+    def changed(queue: int, at: Any) -> None:
+        function(queue, kept(at)[0])
+
+    return changed
+
+
+_ON_KEPT_VIEW: dict[Any, Callable[[Any], Any]] = {
+    ROUTE: _route,
+    CALL: _call,
+    PICK: _pick,
+    DUE: _due,
+    CHANGED: _changed,
+}
