@@ -55,7 +55,7 @@ class AddressType(types.Callable):  # type: ignore[misc]
         return AddressType
 
 
-@register_model(AddressType)  # type: ignore[untyped-decorator]
+@register_model(AddressType)
 class _AddressModel(models.StructModel):  # type: ignore[misc]
     """Two addresses: of the code, and of the record that it gets."""
 

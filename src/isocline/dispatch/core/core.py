@@ -150,7 +150,7 @@ class Core:
         if state.has_needs and attempt is not None:
             state.resources.give_back(attempt.number)
         actions: list[Action] = []
-        if task in state:
+        if task in state.row or task in state:
             self.statistics.finished += 1
             if attempt is not None:
                 state.learn(attempt, now, seconds)

@@ -47,14 +47,6 @@ class FairShares:
         """Count an ended task."""
         self._tasks[row] -= 1
 
-    def charge(self, row: int, function: int) -> None:
-        """Charge a job for a task that was not started by the policy."""
-        self.policy_state.charge(row, function)
-
-    def correct(self, row: int, function: int, seconds: float) -> None:
-        """Correct a task's charge, made at its start, from its expected to its actual time."""
-        self.policy_state.correct_charge(row, function, seconds)
-
     def _free_row(self) -> int:
         if len(self._row) < len(self._tasks):
             return len(self._row)

@@ -106,5 +106,5 @@ def _start(state: State, one: Reserved, server: int, now: float) -> Start:
     start = Start(task, server, level, WHY[level])
     attempt = begin_attempt(state, start, row, spec.job, spec.function, level, now)
     state.resources.take(attempt.number, server, state.resources.needs[task])
-    state.shares.charge(spec.job, spec.function)
+    state.policy_state.charge(spec.job, spec.function)
     return start

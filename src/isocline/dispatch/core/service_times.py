@@ -49,8 +49,8 @@ class MeasuredTimes:
         self._count(level, seconds)
         self.observed += 1
         if seconds > 0.0 < mean:
-            octave = math.log2(seconds / mean) - LOWEST
-            self.spread[min(max(int(PER_OCTAVE * octave), 0), CLASSES - 1)] += 1.0
+            at = int(PER_OCTAVE * (math.log2(seconds / mean) - LOWEST))
+            self.spread[at if 0 <= at < CLASSES else min(max(at, 0), CLASSES - 1)] += 1.0
         if self.observed % (1 << 12) == 0:
             self.spread = [0.5 * share for share in self.spread]
 

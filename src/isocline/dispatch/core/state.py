@@ -159,7 +159,7 @@ class State:
         self.learning.observe_end(attempt, now)
         if seconds is None:
             return
-        self.shares.correct(attempt.job, attempt.function, seconds)
+        self.policy_state.correct_charge(attempt.job, attempt.function, seconds)
         if self.learning.observe(attempt, now, seconds):
             self.apply_rates(anew=self.learning.update(self.policy_state))
 

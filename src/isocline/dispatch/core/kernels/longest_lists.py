@@ -53,7 +53,7 @@ def _find_next(view: ClusterView, core: KernelState, group: int) -> None:
 
 @inlined
 def _is_in(view: ClusterView, server: int, group: int) -> bool:
-    return group == 0 or view.rack[uint32(server)] == group - 1  # type: ignore[no-any-return]
+    return group == 0 or view.rack[uint32(server)] == group - 1
 
 
 @inlined
