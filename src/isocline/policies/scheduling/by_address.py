@@ -2,9 +2,9 @@
 
 A policy inside the kernel saves a call at every decision, some nanoseconds, which matters to the
 simulator. The live core spends 13 us on a task, and a kernel compiled for each policy cost every
-first run another eight seconds. Functions get the view by its address (see `compilation.addresses`):
-as an argument it took 33 ns a call. Only a user's own functions are parts of the kernel there, too,
-so that what they raise is seen.
+first run another eight seconds. Functions get the view by its address (`compilation.addresses`), as
+an argument it took 33 ns a call. Only a user's own functions are parts of the kernel there, too, so
+that what they raise is seen.
 """
 
 import functools
