@@ -32,13 +32,17 @@ class AddressType(types.Callable):  # type: ignore[misc]
 
     Attributes:
         signature: Signature for callers.
-        record: The type of the one argument that callees get by the address kept with theirs.
+        record: The type of the one argument that callees get by its address.
+        is_kept: Whether that address comes with the function's; else each call puts the record on
+            the stack, which is several times as slow.
     """
 
-    def __init__(self, signature: Any, record: Any):
+    def __init__(self, signature: Any, record: Any, *, is_kept: bool):
         self.signature = signature
         self.record = record
-        super().__init__(f"Address({signature}, {record})")
+        self.is_kept = is_kept
+        where = "kept" if is_kept else "on the stack"
+        super().__init__(f"Address({signature}, {record} {where})")
 
     def get_call_type(self, _context: Any, arguments: Any, named: Any) -> Any:
         """Signature of a call, for numba."""
@@ -72,7 +76,7 @@ class Address:
         code: Address of the code.
         function: Function, kept here so that the code stays.
         type: numba's type.
-        record: Address of a `KeptArguments` of the record alone; 0: not known yet.
+        record: Address of a `KeptArguments` of the record alone, or 0 if there is none.
     """
 
     code: int
@@ -84,12 +88,13 @@ class Address:
     def of(cls, function: Any, signature: Any, record: Any) -> "Address":
         """The address of a numba CFunc that takes `by_record(signature, record)`."""
         arguments, result = normalize_signature(signature)
-        kind = AddressType(numba_signature(result, *arguments), record)
+        kind = AddressType(numba_signature(result, *arguments), record, is_kept=False)
         return cls(function.address, function, kind)
 
     def with_record(self, record: int) -> "Address":
         """The same function, called with the record that is kept at an address."""
-        return replace(self, record=record)
+        kind = AddressType(self.type.signature, self.type.record, is_kept=True)
+        return replace(self, record=record, type=kind)
 
 
 def by_record(signature: Any, record: Any) -> Any:
@@ -119,10 +124,16 @@ def _call(context: Any, builder: Any, signature: Any, values: Any) -> Any:
     """Call the code as numba's C callbacks are called, with the record's address in its place."""
     kind = signature.args[0]
     address = cgutils.create_struct_proxy(kind)(context, builder, values[0])
-    given = [
-        address.record if argument == kind.record else value
-        for argument, value in zip(signature.args[1:], values[1:], strict=True)
-    ]
+    given = list(values[1:])
+    at = signature.args.index(kind.record) - 1
+    given[at] = address.record if kind.is_kept else _on_stack(builder, given[at])
     result = context.get_value_type(signature.return_type)
     code = ir.FunctionType(result, [value.type for value in given]).as_pointer()
     return builder.call(builder.bitcast(address.code, code), given)
+
+
+def _on_stack(builder: Any, record: Any) -> Any:
+    """Address of a copy of a record."""
+    here = cgutils.alloca_once(builder, record.type)
+    builder.store(record, here)
+    return builder.bitcast(here, cgutils.voidptr_t)

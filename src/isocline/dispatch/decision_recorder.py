@@ -2,13 +2,16 @@
 
 from typing import Any, final
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
+from isocline.compilation.addresses import Address, by_record
 from isocline.compilation.compiled import value_as
-from isocline.policies.scheduling.by_address import address_of, rules_by_address
+from isocline.policies.scheduling.by_address import on_kept_view, rules_by_address
 from isocline.policies.scheduling.contract import (
     PICK,
+    VIEW,
     ClusterSetting,
     ClusterView,
     FloatArray,
@@ -58,10 +61,12 @@ class DecisionRecorder(SchedulingPolicy):
 
         # By address, so that one compiled kernel serves all policies.
         by_address = rules_by_address(Rules(route, call, pick, due, changed))
-        recorded: Any = value_as(PICK)(record)
-        if not is_own(pick):  # see `rules_by_address`
-            recorded = address_of(PICK, recorded)
-        return by_address._replace(pick=recorded)
+        if is_own(pick):  # see `rules_by_address`
+            return by_address._replace(pick=value_as(PICK)(record))
+        plain = {"error_model": "numpy"}
+        picks = on_kept_view(PICK, numba.njit(**plain)(record))
+        compiled = numba.cfunc(by_record(PICK, VIEW), **plain)(picks)
+        return by_address._replace(pick=Address.of(compiled, PICK, VIEW))
 
     def decisions(self, view: ClusterView) -> npt.NDArray[np.float64]:
         """Decisions stored so far, (n, FACTS)."""

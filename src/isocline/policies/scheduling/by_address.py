@@ -23,12 +23,12 @@ _SIGNATURES = Rules(ROUTE, CALL, PICK, DUE, CHANGED)
 
 
 def rules_by_address(rules: Rules) -> Rules:
-    """Compile or load each function once, to be called by address, on the view of `rules_at`."""
+    """Compile or load each function once, to be called by address."""
     return Rules(*map(_function_by_address, _SIGNATURES, rules))
 
 
 def rules_at(rules: Rules, view: int) -> Rules:
-    """Functions that read the view kept, alone, at this address (see `KeptArguments`)."""
+    """Have functions read the view that is kept, alone, at this address (`KeptArguments`)."""
     return Rules(*(rule.with_record(view) if isinstance(rule, Address) else rule for rule in rules))
 
 
@@ -39,18 +39,18 @@ def _function_by_address(signature: Any, function: Any) -> Any:
     numba swallows what a function raises that is called by address, and gives 0 in place of what it
     would have returned.
     """
-    if isinstance(function, Declared) and not is_own(function):
-        return address_of(signature, function)
-    return function
-
-
-def address_of(signature: Any, function: Declared) -> Any:
-    """Compile or load one function of a policy, to be called by address."""
+    if not isinstance(function, Declared) or is_own(function):
+        return function
     # One that is no part of kernels only has its own code on disk, under the same name.
     made = by_address(
         by_record(signature, VIEW), cached=function.is_inner, plain=True, code_of=function.py_func
-    )(_ON_KEPT_VIEW[signature](function))
+    )(on_kept_view(signature, function))
     return Address.of(made, signature, VIEW) if isinstance(made, CFunc) else function
+
+
+def on_kept_view(signature: Any, function: Any) -> Any:
+    """Wrap a compiled function of a policy: Python that gets the view by address."""
+    return _ON_KEPT_VIEW[signature](function)
 
 
 def _route(function: Any) -> Any:
