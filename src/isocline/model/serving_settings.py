@@ -406,6 +406,11 @@ class AdminCall:
 class ZoneDistances:
     """Distances of zones: what a request counts as taking longer where its backend is far."""
 
+    measured: bool = setting(
+        False,
+        "measure the round trips by health checks, and add `zone` and `region` to what they are "
+        "longer by",
+    )
     zone: float = setting(
         0.0, "at a backend in another zone, or in another zone of the same region", unit="s", ge=0
     )

@@ -9,9 +9,10 @@ from scipy.optimize import brentq
 from isocline.gateway.core.actions import Send
 from isocline.gateway.core.build import core_of
 from isocline.gateway.core.core import Core
-from isocline.gateway.core.zones import OTHER_REGION, SAME_REGION, SAME_ZONE, Zones, level_of
+from isocline.gateway.core.zones import Zones
 from isocline.model.curves import HyperbolicCurve
 from isocline.model.serving_settings import ZoneDistances
+from isocline.model.zones import OTHER_REGION, SAME_REGION, SAME_ZONE, level_of
 from isocline.policies.parse import parse
 from isocline.policies.routing.contract import Setting
 from isocline.randomness.draws import stream
@@ -34,7 +35,7 @@ def zoned(
     curve: HyperbolicCurve = FAST,
 ) -> Core:
     system = fleet([curve] * len(backends), [1.0] * len(frontends))
-    zones = Zones(tuple(frontends), tuple(backends), distances or ZoneDistances(0.1))
+    zones = Zones(tuple(frontends), tuple(backends), distances or ZoneDistances(zone=0.1))
     return core_of(system, parse(policy), rng=stream(1), zones=zones)
 
 
@@ -62,10 +63,10 @@ def test_levels(one: str | None, other: str | None, level: int) -> None:
 
 
 def test_three_levels_have_their_distances() -> None:
-    zones = Zones(("eu/a",), ("eu/a", "eu/b", "us/a", None), ZoneDistances(0.1, 2.0))
+    zones = Zones(("eu/a",), ("eu/a", "eu/b", "us/a", None), ZoneDistances(zone=0.1, region=2.0))
     graph = fleet([FAST] * 4, [1.0]).graph
     assert zones.by_edge(graph).tolist() == [0.0, 0.1, 2.0, 0.0]
-    flat = Zones(zones.frontends, zones.backends, ZoneDistances(0.1))
+    flat = Zones(zones.frontends, zones.backends, ZoneDistances(zone=0.1))
     assert flat.by_edge(graph).tolist() == [0.0, 0.1, 0.1, 0.0]
     assert Zones(zones.frontends, zones.backends, ZoneDistances()).by_edge(graph).size == 0
 
@@ -98,7 +99,7 @@ def test_where_all_is_as_near_decisions_are_as_without_zones(policy: str) -> Non
 def test_a_request_crosses_once_the_price_is_lower_by_more_than_the_distance(
     distance: float,
 ) -> None:
-    core = zoned(distances=ZoneDistances(distance))
+    core = zoned(distances=ZoneDistances(zone=distance))
     stayed = 0
     while backend_of(core, 0) == 0:
         stayed += 1
@@ -112,7 +113,7 @@ def test_each_goes_where_price_and_distance_are_least(policy: str) -> None:
         policy,
         frontends=("eu/a", "us/a"),
         backends=("eu/a", "eu/b", "us/a"),
-        distances=ZoneDistances(0.07, 0.4),
+        distances=ZoneDistances(zone=0.07, region=0.4),
     )
     for number in range(120):
         frontend = int(number % 5 == 0)
@@ -125,7 +126,7 @@ def test_each_goes_where_price_and_distance_are_least(policy: str) -> None:
 @pytest.mark.parametrize("policy", [name for name in PRICED if ":d=" not in name])
 def test_zones_that_are_alike_exchange_nothing(policy: str) -> None:
     """Both have the same load, and enough of their own; a distance longer than any price."""
-    core = zoned(policy, backends=("a", "a", "b", "b"), distances=ZoneDistances(1e3))
+    core = zoned(policy, backends=("a", "a", "b", "b"), distances=ZoneDistances(zone=1e3))
     flying: list[list[int]] = [[], []]
     for number in range(300):
         now, frontend = 0.01 * number, number % 2
@@ -142,7 +143,7 @@ def test_live_decisions_rest_where_jobs_and_travels_are_fewest() -> None:
     """The optimum of jobs present and on their way: 1 / l' plus the distance is equal."""
     peak, half, distance, rates = 800.0, 240.0, 0.2, (600.0, 100.0)
     curve = HyperbolicCurve(peak, half)
-    core = zoned(distances=ZoneDistances(distance), curve=curve)
+    core = zoned(distances=ZoneDistances(zone=distance), curve=curve)
 
     def price(jobs: float) -> float:
         return (half + jobs) ** 2 / (peak * half)
@@ -176,7 +177,7 @@ def test_live_decisions_rest_where_jobs_and_travels_are_fewest() -> None:
 
 
 def test_a_whole_zone_goes_and_comes_back() -> None:
-    core = zoned(backends=("a", "a", "b"), distances=ZoneDistances(5.0))
+    core = zoned(backends=("a", "a", "b"), distances=ZoneDistances(zone=5.0))
     assert backend_of(core, 0) in (0, 1)
     for backend in (0, 1):
         core.backend_down(backend, 1.0)

@@ -42,6 +42,7 @@ class Told:
 
     health: list[tuple[str, int]] = field(default_factory=list)
     reports: list[tuple[int, int, float]] = field(default_factory=list)
+    trips: list[tuple[int, float]] = field(default_factory=list)
 
     def backend_up(self, backend: int) -> None:
         self.health.append(("up", backend))
@@ -51,6 +52,9 @@ class Told:
 
     def reported(self, backend: int, jobs: int, measured: float) -> None:
         self.reports.append((backend, jobs, measured))
+
+    def round_trip(self, backend: int, seconds: float) -> None:
+        self.trips.append((backend, seconds))
 
 
 @asynccontextmanager

@@ -55,7 +55,8 @@ def everything() -> Snapshot:
     assert live.learned is not None
     done, seconds = spread(HyperbolicCurve(10.0, 6.0), 60, 5000.0)  # enough to see the bend
     counts = dict(enumerate(zip(done.tolist(), seconds.tolist(), strict=True)))
-    live = replace(live, limit=3, closed=1.0, learned=replace(live.learned, cut=3, counts=counts))
+    learned = replace(live.learned, cut=3, counts=counts)
+    live = replace(live, limit=3, closed=1.0, learned=learned, round_trip=0.02, distance=0.01)
     backends = told.backends | {"b0": replace(told.backends["b0"], live=live)}
     return replace(
         told,

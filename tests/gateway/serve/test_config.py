@@ -706,6 +706,53 @@ serve: {distance: {zone: 0.1, region: 2}, policy: gmsr_secant}
 """
 
 
+MEASURED = ZONED.replace("{zone: 0.1, region: 2}", "measured, health: {path: /health}")
+
+
+@pytest.mark.parametrize("text", ["measured", "{measured: true, zone: 0.1, region: 2}"])
+def test_measured_distances_are_those_of_the_file_until_something_is_measured(
+    file: Path, text: str
+) -> None:
+    file.write_text(MEASURED.replace("distance: measured", f"distance: {text}"))
+    serving = read(file)
+    core = make_core(serving)
+    extra = 0.0 if text == "measured" else 2.0
+    assert core.policy_runtime.distances == [0.0, extra]
+    core.round_trip(0, 0.010, 1.0)
+    core.round_trip(1, 0.090, 1.0)
+    assert core.policy_runtime.distances == pytest.approx([0.0, extra + 0.08])
+    screen = io.StringIO()
+    Console(file=screen, width=1000).print(serving_report(serving))
+    assert "distance     as measured, and zone" in screen.getvalue()
+    document = serving_document(serving)
+    assert document["distance"]["measured"] is True
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (", health: {path: /health}", "", "is measured by health checks; add health: {path:"),
+        ("health: {path: /health}", "health: off", "is measured by health checks; add health: "),
+        (
+            "frontends: [",
+            'frontends: [{name: other, zone: us/a, backends: ["*"], match: {path: /o}}, ',
+            "is measured from where this router runs, and its frontends are of several zones",
+        ),
+        (", zone: eu/a, backends", ", backends", "serve.distance: has no effect without a zone of"),
+        ("distance: measured", "distance: mesured", "is 'mesured'; give measured, or seconds, as"),
+        ("distance: measured", "distance: {measured: maybe}", "serve.distance.measured"),
+    ],
+)
+def test_distances_that_cannot_be_measured_are_refused(
+    file: Path, old: str, new: str, problem: str
+) -> None:
+    assert old in MEASURED
+    file.write_text(MEASURED.replace(old, new, 1))
+    with pytest.raises(SystemFileError) as caught:
+        read(file)
+    assert problem in str(caught.value)
+
+
 def test_distances_of_zones_arrive_at_the_core(file: Path) -> None:
     file.write_text(ZONED)
     serving = read(file)

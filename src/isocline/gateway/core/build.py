@@ -14,6 +14,7 @@ from isocline.gateway.core.prefix_caches import PrefixCaches
 from isocline.gateway.core.prompts import BLOCK_LENGTH, TOKENS_PER_BYTE, Prompts
 from isocline.gateway.core.request_cost import Measure
 from isocline.gateway.core.residency import ResidencySetting
+from isocline.gateway.core.round_trips import MeasuredDistances
 from isocline.gateway.core.zones import Zones
 from isocline.learn import Learner
 from isocline.model.fleet import RoutingSystem
@@ -73,7 +74,10 @@ def core_of(
     feedback = CurveFeedback(learner, measure) if learner else None
     draws = stream(seed) if rng is None else rng
     prompts = prompts_of(system, cache_ranks, cache_homes)
-    return Core(setting, policy, draws, rules, feedback, prompts, residency)
+    core = Core(setting, policy, draws, rules, feedback, prompts, residency)
+    if zones is not None and zones.distances.measured:
+        core.distances = MeasuredDistances(zones, core.policy_runtime)
+    return core
 
 
 def prompts_of(

@@ -40,6 +40,7 @@ from isocline.gateway.core.request import AT_FRONTEND, PLAIN, Profile, Request
 from isocline.gateway.core.request_cost import Usage
 from isocline.gateway.core.residency import Residency, ResidencySetting
 from isocline.gateway.core.retry_budget import RetryBudget
+from isocline.gateway.core.round_trips import MeasuredDistances
 from isocline.gateway.core.tenants import Tenants
 from isocline.gateway.core.waiting_queue import WaitingQueue
 from isocline.model.curves import Curve
@@ -52,7 +53,11 @@ REFUSED = 400  # the least status of a refusal
 
 @final
 class Core:
-    """State and decisions of one router with F frontends and B backends."""
+    """State and decisions of one router with F frontends and B backends.
+
+    Attributes:
+        distances: Distances that are measured; None: they are as given.
+    """
 
     def __init__(
         self,
@@ -82,6 +87,7 @@ class Core:
         self.budget = RetryBudget(self.rules.retries)
         self.feedback = feedback
         self.arrivals = 0  # requests ever
+        self.distances: MeasuredDistances | None = None
         parts = Parts(
             self.rules,
             runtime,
@@ -324,6 +330,12 @@ class Core:
         """Record a report of `jobs` at a backend, measured at `measured`, s (None: now)."""
         self._ends.pass_time(backend, now)
         if not self.workloads.reported(backend, jobs, now if measured is None else measured, now):
+            return []
+        return self._placement.offer_at([backend], now)
+
+    def round_trip(self, backend: int, seconds: float, now: float) -> list[Action]:
+        """Record how long a question to a backend and its answer were under way, s."""
+        if self.distances is None or not self.distances.measured(backend, seconds, now):
             return []
         return self._placement.offer_at([backend], now)
 

@@ -49,7 +49,7 @@ class PolicyRuntime:
     Attributes:
         curves: Service curve of each backend, whatever its weight.
         weights: Weight of each backend, see `weigh`.
-        distances: Distance of each edge, s; empty: all are 0.
+        distances: Distance of each edge, s; empty: all are 0, and stay so.
         prices_work: Whether the policy's scores are prices of work, and so count in what is cached.
     """
 
@@ -74,7 +74,7 @@ class PolicyRuntime:
             parameter_of(policy, self._setting),
             memory_of(policy, self._setting),
             option_of(policy),
-            distance=setting.distance,
+            distance=setting.distance.copy(),
         )
         option = self.view.option
         # A compiled caller takes a bool, and none of numpy's.
@@ -159,6 +159,11 @@ class PolicyRuntime:
             self._size *= 2
         self._forget(range(len(self.curves)))
         self.view = self.view._replace(table=self._table())
+
+    def set_distances(self, distances: FloatArray) -> None:
+        """Replace the (E,) distances, s, of a setting that has some."""
+        self.view.distance[:] = distances
+        self.distances = distances.tolist()
 
     def change(self, curves: Mapping[int, Any]) -> None:
         """Score some backends by other curves."""

@@ -1,8 +1,6 @@
 """Zones: how much longer a request counts as taking at a backend that is far from its frontend.
 
-Levels are those of near-data scheduling: the zone of the frontend, another zone of its region, and
-another region. A zone is written as `eu-1a`, or with its region before a slash, as `eu/1a`; zones
-without a region are all of one. A frontend or backend whose zone is not known counts as near.
+A frontend or backend whose zone is not known counts as near.
 """
 
 from collections.abc import Sequence
@@ -13,9 +11,8 @@ import numpy as np
 
 from isocline.model.graph import CompatibilityGraph
 from isocline.model.serving_settings import ZoneDistances
-from isocline.policies.routing.contract import FloatArray
-
-SAME_ZONE, SAME_REGION, OTHER_REGION = 0, 1, 2
+from isocline.model.zones import level_of
+from isocline.policies.routing.contract import FloatArray, IntArray
 
 
 @final
@@ -34,29 +31,28 @@ class Zones:
     distances: ZoneDistances
 
     def by_edge(self, graph: CompatibilityGraph) -> FloatArray:
-        """(E,) distance of each edge, s; no entries if all are 0."""
+        """(E,) given distance of each edge, s; no entries if all are 0 and stay so."""
+        found = np.array(self.given)[self.levels_of(graph)]
+        return found if self.distances.measured or found.any() else np.zeros(0)
+
+    def levels_of(self, graph: CompatibilityGraph) -> IntArray:
+        """(E,) int32, level of each edge."""
         edges = zip(graph.source.tolist(), graph.sink.tolist(), strict=True)
-        found = np.array([self.between(frontend, backend) for frontend, backend in edges])
-        return found if found.any() else np.zeros(0)
+        levels = [level_of(self.frontends[f], self.backends[b]) for f, b in edges]
+        return np.array(levels, dtype=np.int32)
 
-    def between(self, frontend: int, backend: int) -> float:
-        """Distance of a frontend from a backend, s."""
-        by_level = (0.0, self.distances.zone, self.distances.to_region)
-        return by_level[level_of(self.frontends[frontend], self.backends[backend])]
+    @property
+    def given(self) -> tuple[float, float, float]:
+        """Distance of each level as the file gives it, s."""
+        return 0.0, self.distances.zone, self.distances.to_region
 
-
-def level_of(one: str | None, other: str | None) -> int:
-    """Level of two zones; the same one if either is not known."""
-    if one is None or other is None or one == other:
-        return SAME_ZONE
-    return SAME_REGION if _region(one) == _region(other) else OTHER_REGION
-
-
-def known(zones: Sequence[str | None]) -> bool:
-    """Whether any of these zones is known."""
-    return any(zone is not None for zone in zones)
+    @property
+    def levels(self) -> list[int]:
+        """Level of each backend in the router's own zone: that of its frontends, if they agree."""
+        own = next((zone for zone in self.frontends if zone is not None), None)
+        return [level_of(own, zone) for zone in self.backends]
 
 
-def _region(zone: str) -> str:
-    region, slash, _ = zone.rpartition("/")
-    return region if slash else ""
+def one_place(zones: Sequence[str | None]) -> bool:
+    """Whether all zones that are known are the same one."""
+    return len({zone for zone in zones if zone is not None}) <= 1

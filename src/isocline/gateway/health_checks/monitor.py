@@ -33,6 +33,9 @@ class HealthEvents(Protocol):
     def reported(self, backend: int, jobs: int, measured: float) -> None:
         """A backend held so many jobs at a time, s, of `time.monotonic()`."""
 
+    def round_trip(self, backend: int, seconds: float) -> None:
+        """A good health check of a backend took so long, s, from its request to its answer."""
+
 
 @final
 class Monitor:
@@ -144,6 +147,8 @@ class Monitor:
             answer = await self._client.get(backend, rule.path, rule.timeout, _HEALTH_BODY)
             if not rule.status[0] <= answer.status <= rule.status[1]:
                 problem = f"status {answer.status}"
+            elif answer.round_trip is not None:  # a bad answer may be that of a proxy on the way
+                self._events.round_trip(backend, answer.round_trip)
         except NoAnswerError as error:
             problem = str(error)
         record.health.note(self._addresses[backend].name, "health check", problem)

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import NamedTuple, Protocol, Self, final
 from urllib.parse import urlsplit
 
@@ -33,6 +33,15 @@ class Answer(NamedTuple):
     status: int
     body: bytes | None  # None: it is longer than was asked for
     measured: float  # s of the client's clock, midway between the question and the answer's head
+    # s, from the question to the answer's head, once there was a connection; None: not known
+    round_trip: float | None = None
+
+
+@final
+class _Sent:
+    """When the head of a request is written, s of the client's clock."""
+
+    time: float | None = None
 
 
 class Probe(Protocol):
@@ -89,8 +98,11 @@ class Client:
             if self._keeps
             else aiohttp.TCPConnector(limit=0, ttl_dns_cache=_RESOLVED, force_close=True)
         )
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_headers_sent.append(self._note_sent)
         self._session = aiohttp.ClientSession(
             connector=connector,
+            trace_configs=[tracing],
             headers=None
             if self._keeps
             else {"Connection": "close"},  # aiohttp 3.11 does not say so
@@ -150,7 +162,7 @@ class Client:
         headers = self._headers[backend] if at_backend else _HEADERS
         if body_sent:
             headers = headers | {"Content-Type": "application/json"}
-        asked = self._now()
+        sent = _Sent()
         async with self._session.request(
             method,
             self._bases[backend] + path if at_backend else path,
@@ -158,10 +170,16 @@ class Client:
             ssl=self._contexts[backend],
             headers=headers,
             allow_redirects=False,
+            trace_request_ctx=sent,
         ) as response:
-            measured = (asked + self._now()) / 2
+            answered = self._now()
+            trip = None if sent.time is None else answered - sent.time
+            measured = answered - (trip or 0.0) / 2
             body = await _bounded(response.content, largest)
-            return Answer(response.status, body, measured)
+            return Answer(response.status, body, measured, trip)
+
+    async def _note_sent(self, session: object, context: SimpleNamespace, _: object) -> None:  # noqa: ARG002
+        context.trace_request_ctx.time = self._now()
 
 
 _TOO_LONG = "Got more than"  # aiohttp's words of a line beyond its limit, 8190 bytes

@@ -151,6 +151,8 @@ def _live(core: Core, backend: int, now: float, url: str, idle: int) -> LiveBack
         weight=core.policy_runtime.weights[backend],
         max_share=flags.shares[backend],
         frozen=int(feedback is not None and feedback.is_frozen(backend)),
+        round_trip=core.distances and core.distances.trips.least[backend],
+        distance=core.distances and core.distances.trips.distance(backend),
     )
 
 

@@ -31,6 +31,10 @@ def _largest(one: Any, other: Any) -> Any:
     return max((it for it in (one, other) if it is not None), default=None)
 
 
+def _smallest(one: Any, other: Any) -> Any:
+    return min((it for it in (one, other) if it is not None), default=None)
+
+
 def _usage(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
     first = {"process_start_time_seconds", "process_max_fds"}
     return {
@@ -43,6 +47,7 @@ def _usage(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
 _LATEST = {"merge": _latest}
 _LATEST_TEXT = {"merge": _latest_text}
 _LARGEST = {"merge": _largest}
+_SMALLEST = {"merge": _smallest}
 _USAGE = {"merge": _usage}
 
 
@@ -125,6 +130,8 @@ class LiveBackend:
     weight: float = field(metadata=_LATEST, default=1.0)
     max_share: float = field(metadata=_LATEST, default=1.0)  # of each frontend's requests
     frozen: int = 0  # its learned curve stands still
+    round_trip: float | None = field(metadata=_SMALLEST, default=None)  # s; None: not measured
+    distance: float | None = None  # s, measured; likewise
 
 
 @final

@@ -112,6 +112,8 @@ class BackendPart:
     weight: float
     max_share: float  # of each frontend's requests
     frozen: bool  # its learned curve stands still
+    round_trip: float | None  # s, the least of late; null where distances are not measured
+    distance: float | None  # s, by how much it is longer in its zone; likewise
     curve: CurvePart | None
     requests: Requests
 
@@ -190,6 +192,8 @@ def _backend(name: str, seen: BackendSnapshot, pairs: Iterable[Pair]) -> Backend
         live.weight if live else 1.0,
         live.max_share if live else 1.0,
         live is not None and live.frozen > 0,
+        live.round_trip if live else None,
+        live.distance / live.workers if live and live.distance is not None else None,
         _curve(live) if live else None,
         _requests(pairs),
     )

@@ -250,6 +250,7 @@ def _live(seen: BackendSnapshot | None) -> dict[str, Any]:
         "state": {it: getattr(live, it) / live.workers for it in STATES} if live else {},
         "in_flight": live.in_flight if live else None,
         "workload": live.workload / live.workers if live else None,
+        "round_trip": live.round_trip if live else None,
     }
 
 

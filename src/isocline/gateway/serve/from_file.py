@@ -13,7 +13,7 @@ from isocline.cores import require_processes
 from isocline.gateway.cache_events import MOST_PORT, CacheEventSource, require_reader
 from isocline.gateway.config import Network, ProxySettings, digest
 from isocline.gateway.core.core import Core
-from isocline.gateway.core.zones import Zones, known
+from isocline.gateway.core.zones import Zones, one_place
 from isocline.gateway.file_stamps import Stamps, stamps_of
 from isocline.gateway.proxy.sharing import KEY
 from isocline.gateway.serve.addresses import read_address
@@ -38,6 +38,7 @@ from isocline.model.systemfile.document import Document
 from isocline.model.systemfile.filled import samples
 from isocline.model.systemfile.serving import Served, read_served, served
 from isocline.model.systemfile.serving_schema import LearnEntry, ServeEntry
+from isocline.model.zones import known
 from isocline.policies.parse import parse
 from isocline.user_code import is_own
 
@@ -340,13 +341,25 @@ class _Reader:
             for key, zones in (("frontends", frontends), ("backends", backends)):
                 for i, zone in enumerate(zones):
                     if zone is not None:
-                        problem = "has no effect without serve.distance: {zone: SECONDS}"
+                        problem = (
+                            "has no effect without serve.distance: {zone: SECONDS}, or measured"
+                        )
                         self._document.fail((key, i, "zone"), problem)
             return None
         to_find = bool(entries.discover)  # backends may have zones once they are found
         for key, zones in (("frontends", frontends), ("backends", backends)):
             if not known(zones) and not (to_find and key == "backends"):
                 problem = f"has no effect without a zone of any of the {key}; add zone: NAME"
+                self._document.fail(("serve", "distance"), problem)
+        if distances.measured:
+            if self._serve.health is None:
+                problem = "is measured by health checks; add health: {path: /health}"
+                self._document.fail(("serve", "distance"), problem)
+            if not one_place(frontends):
+                problem = (
+                    "is measured from where this router runs, and its frontends are of several "
+                    "zones; run a router in each, or give the distance: {zone: SECONDS}"
+                )
                 self._document.fail(("serve", "distance"), problem)
         return Zones(frontends, backends, distances)
 

@@ -74,6 +74,9 @@ class CoreHealthEvents:
     def reported(self, backend: int, jobs: int, measured: float) -> None:
         self._deliver(backend, lambda core, b, now: core.reported(b, now, jobs, measured))
 
+    def round_trip(self, backend: int, seconds: float) -> None:
+        self._deliver(backend, lambda core, b, now: core.round_trip(b, seconds, now))
+
     def models_told(self, backend: int, names: Iterable[str], asked: float, complete: bool) -> None:
         there = list(names)
         self._deliver(

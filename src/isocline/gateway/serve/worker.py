@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from time import monotonic, time
 from typing import final
@@ -209,13 +209,7 @@ class Worker:
         if after.models is not None:
             await after.models.start()
         same = _same_backends(serving, before.serving)
-        frontends = _same_frontends(serving, before.serving)
-        after.core.availability.take_over(before.core.availability, same, self._clock())
-        after.core.availability.candidates.take_over_turns(
-            before.core.availability.candidates, same, frontends
-        )
-        if after.core.prompts is not None and before.core.prompts is not None:
-            after.core.prompts.take_over(before.core.prompts, same, frontends)
+        _take_over(after, before, same, self._clock())
         await after.cache_events.start()
         if after.core.residency is not None and before.core.residency is not None:
             after.core.residency.take_over(before.core.residency, same)
@@ -334,6 +328,19 @@ def _directory(
     neighbours = [graph.neighbours(f).tolist() for f in range(len(serving.proxy.frontends))]
     known = None if before is None else before.models
     return ModelDirectory(serving.proxy.backends, neighbours, serving.models, known, clock)
+
+
+def _take_over(after: _Version, before: _Version, same: Mapping[int, int], now: float) -> None:
+    """Let a new core go on from what the one before knows of frontends and backends that stay."""
+    core, past = after.core, before.core
+    frontends = _same_frontends(after.serving, before.serving)
+    core.availability.take_over(past.availability, same, now)
+    turns = past.availability.candidates
+    core.availability.candidates.take_over_turns(turns, same, frontends)
+    if core.distances is not None and past.distances is not None:
+        core.distances.take_over(past.distances, same)
+    if core.prompts is not None and past.prompts is not None:
+        core.prompts.take_over(past.prompts, same, frontends)
 
 
 def _same_backends(after: Serving, before: Serving) -> dict[int, int]:

@@ -263,8 +263,8 @@ class ServeEntry(SettingsRecord):
     )
     distance: Group[ZoneDistances] | None = Field(
         None,
-        description="what a request counts as taking longer in another zone; see "
-        "[zones](serve-zones.md)",
+        description="what a request counts as taking longer in another zone; `measured` alone "
+        "stands for `{measured: true}`; see [zones](serve-zones.md)",
     )
     picker: Group[PickerSettings] = Field(
         PickerSettings(), description="answers of `--plane picker`, see [it](endpoint-picker.md)"
@@ -324,6 +324,16 @@ class ServeEntry(SettingsRecord):
     @classmethod
     def _off(cls, data: Any) -> Any:
         return None if data == "off" else data
+
+    @field_validator("distance", mode="before")
+    @classmethod
+    def _measured(cls, data: Any) -> Any:
+        if data == "measured":
+            return {"measured": True}
+        if isinstance(data, str):
+            text = f"is {data!r}; give measured, or seconds, as {{zone: 0.05, region: 0.2}}"
+            raise PydanticCustomError("said", text)
+        return data
 
     @field_validator("sizes", mode="before")
     @classmethod

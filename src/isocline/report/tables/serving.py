@@ -217,6 +217,15 @@ def _cache_words(serving: Serving) -> str:
     return f"{held}; {weights}; {session}{events}"
 
 
+def _distance(serving: Serving) -> str:
+    """Distances of zones in words; empty if all are as near."""
+    if serving.zones is None:
+        return ""
+    given = _settings(serving.zones.distances)
+    measured = given.pop("measured")
+    return f"{'as measured, and ' * measured}{_words(given)}"
+
+
 def _settings(group: Any) -> dict[str, Any]:
     """Values by their keys in the file, including nested groups."""
     found = {name: getattr(group, name) for name in settings_of(group)}
@@ -261,8 +270,7 @@ def _lines(
     yield "cors", f"CORS         {_words(_settings(proxy.cors)) if proxy.cors else 'off'}"
     yield "models", f"models       {_words(_settings(serving.models)) if serving.models else 'off'}"
     yield "prefix_caches", f"caches       {_cache_words(serving) or 'off'}"
-    distances = serving.zones and _words(_settings(serving.zones.distances))
-    yield "distance", f"distance     {distances or 'off'}"
+    yield "distance", f"distance     {_distance(serving) or 'off'}"
     yield "picker", f"picker       {_words(_settings(proxy.picker))}"
     yield "access_log", f"access log   {serving.access_log or 'off'}"
     yield "log_format", f"log          {serving.log_format}"

@@ -186,6 +186,7 @@ class _Making:
             "latency": [_latency(self.latencies.of(("", name)), 0.5, 0.99) for name in names],
             "service_rate": [short(it.service_rate / it.workers) for it in live],
             "error": [short(relative_error(it)) for it in live],
+            "round_trip": [it.round_trip and short(it.round_trip) for it in live],
         }
 
     def flows(self) -> list[list[float | None]]:

@@ -75,6 +75,12 @@ def of_backends(seen: Snapshot) -> Iterator[Metric]:
         ("weight", "It counts as so many machines of its kind.", lambda it: it.weight),
         ("max_share", "Greatest share of each frontend's requests.", lambda it: it.max_share),
         ("frozen", "1 where its learned curve stands still.", lambda it: it.frozen / it.workers),
+        ("round_trip_seconds", "Least of late, by health checks.", lambda it: it.round_trip),
+        (
+            "distance_seconds",
+            "By how much round trips of its level are longer, as measured.",
+            lambda it: None if it.distance is None else it.distance / it.workers,
+        ),
     ):
         yield of_live(f"isocline_backend_{name}", text, seen, value)
 

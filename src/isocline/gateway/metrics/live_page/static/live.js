@@ -43,8 +43,10 @@
     {
       title: "Backend", key: "name", sort: (row) => row.name,
       cell(row, element, state) {
+        const title = row.trip === null ? row.url : `${row.url}, round trip ${seconds(row.trip)}`;
+        if (state.name && state.name.title !== title) state.name.title = title;
         if (state.name) return;
-        state.name = make("button", { type: "button", class: "choose", title: row.url }, row.name);
+        state.name = make("button", { type: "button", class: "choose", title }, row.name);
         state.name.addEventListener("click", () => choose(row.name));
         element.append(state.name);
       },
@@ -208,7 +210,7 @@
       id: name, name, url: layout.urls[b], state: columns.state[b], tier: fleet.tiers.of[b] ?? null,
       rate: columns.rate[b], jobs: frame.jobs[b], aim: account.jobs[b], most: columns.limit[b] ?? largest,
       price: frame.price[b], mean: columns.latency[b][0], p99: columns.latency[b][2], failed: columns.failed[b],
-      error: columns.error[b], class: name === fleet.chosen ? "chosen" : "",
+      error: columns.error[b], trip: columns.round_trip[b], class: name === fleet.chosen ? "chosen" : "",
     }));
     backends.draw(wanted ? rows.filter((it) => it.name.toLowerCase().includes(wanted) || it.state.includes(wanted)) : rows);
     frontends.draw(layout.frontends.map((name, f) => ({
