@@ -79,6 +79,17 @@ def note_patience(system: "RoutingSystem") -> None:
         )
 
 
+def note_ways(system: "RoutingSystem") -> None:
+    """Note on stderr that a result leaves out ways, as only a router measures them."""
+    if system.distances is None:
+        click.echo(
+            "note: serve.distance is measured by a running router; here all backends are as near. "
+            "To count ways, give them as distance: {zone: SECONDS, region: SECONDS}: the metric "
+            "isocline_backend_distance_seconds has them",
+            err=True,
+        )
+
+
 def show(record: "RenderableType") -> None:
     """Print a table on stdout, as wide as the terminal, or 120 columns into a file or pipe."""
     from rich.console import Console

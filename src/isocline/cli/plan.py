@@ -94,6 +94,7 @@ def _is_served(best: "Plan") -> bool:
 def _note_routing(system: "RoutingSystem") -> None:
     """Note on stderr what the plan leaves out."""
     _output.note_patience(system)
+    _output.note_ways(system)
     if system.has_caches and not any(frontend.prefix for frontend in system.frontends):
         click.echo(
             "note: prefix caches are taken to be empty; give frontends prefix: TOKENS, which all "

@@ -497,6 +497,7 @@ def _routing(
     pools = any(isinstance(backend.curve, PoolCurve) for backend in system.backends)
     if given["layers"] is not None and not pools:
         raise _options.refusal("--layers", "to a system without pools", "leave it out")
+    _output.note_ways(system)
     if given["trace_format"] == _JOBS:
         raise _options.refusal(
             f"--trace-format {_JOBS}", f"to kind: {ROUTING}", "give a trace of requests"

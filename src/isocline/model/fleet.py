@@ -18,6 +18,7 @@ from isocline.model.graph import CompatibilityGraph
 from isocline.model.residency import Catalogue, Model, require_residency
 from isocline.model.traffic import Arrivals, ExponentialSizes, LawAt, Patience, Sizes, Trace
 from isocline.model.traffic.own import require_arrivals, rescaled
+from isocline.model.zones import level_of
 from isocline.plural import counted
 from isocline.record import brief, in_notebook
 from isocline.user_code import is_own
@@ -41,6 +42,7 @@ class Backend:
     cache_tokens: int | None = None  # of prompts that its prefix cache holds; None: it has none
     memory: float | None = None  # for models, in the unit of their sizes; None: it holds them all
     resident: tuple[str, ...] = ()  # models that it has from the start, and never drops
+    zone: str | None = None  # as `eu-1a`, or `REGION/ZONE`; None: near to all
 
     def __post_init__(self) -> None:
         require("backend name", self.name, kind_of(str))
@@ -48,6 +50,7 @@ class Backend:
         require(f"backend {self.name!r}: cache_tokens", tokens, kind_of(int | None), at_least(0))
         require(f"backend {self.name!r}: memory", self.memory, kind_of(float | None), NOT_NEGATIVE)
         require(f"backend {self.name!r}: url", self.url, kind_of(str | None))
+        require(f"backend {self.name!r}: zone", self.zone, kind_of(str | None))
         if not isinstance(self.curve, Curve):
             raise UsageError(
                 f"backend {self.name!r}: curve is {self.curve!r}; give a curve, such as "
@@ -69,12 +72,14 @@ class Frontend:
     # Shares of its requests by the name, or pattern, of the model that they ask for; empty: all
     # that it takes, by their popularity.
     models: tuple[tuple[str, float], ...] = ()
+    zone: str | None = None  # where its requests come from, as that of a backend
 
     def __post_init__(self) -> None:
         require("frontend name", self.name, _TEXT)
         label = f"frontend {self.name!r}"
         require(f"{label}: prefix", self.prefix, _WHOLE, _FROM_0)
         require(f"{label}: model", self.model, _TEXT_IF_ANY)
+        require(f"{label}: zone", self.zone, _TEXT_IF_ANY)
         for name, share in self.models:
             require(f"{label}: share of model {name!r}", share, kind_of(float), NOT_NEGATIVE)
         require_arrivals(label, self.arrivals)
@@ -132,6 +137,9 @@ class RoutingSystem:
     patience: Patience | None = None  # of jobs, in simulations; None: they stay until served
     block_size: int = BLOCK_SIZE  # tokens that prefix caches keep or drop together
     models: tuple[Model, ...] = ()  # that requests may ask for; none: any backend serves all
+    # s that a job takes longer at a backend of another zone, and of another region; None: not
+    # known, as a router measures them.
+    distances: tuple[float, float] | None = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         expected = (len(self.frontends), len(self.backends))
@@ -144,6 +152,8 @@ class RoutingSystem:
         if self.frontends and not any(f.arrivals.rate > 0 for f in self.frontends):
             raise UsageError("every arrival rate is 0; give at least one frontend a rate above 0")
         require("block_size", self.block_size, kind_of(int), at_least(1))
+        for what, seconds in zip(("zone", "region"), self.distances or (0.0, 0.0), strict=True):
+            require(f"distance of another {what}", seconds, kind_of(float), NOT_NEGATIVE)
         require_residency(self.models, self.backends)
 
     def _repr_html_(self) -> str:
@@ -191,6 +201,18 @@ class RoutingSystem:
         if self.work.mean == 1.0:
             return tuple(backend.curve for backend in self.backends)
         return tuple(backend.curve.scaled(1.0 / self.work.mean) for backend in self.backends)
+
+    @cached_property
+    def ways(self) -> FloatArray:
+        """(E,) s that a job takes longer by each edge; (0,) if none does, or it is not known."""
+        if not self.distances or not any(self.distances) or all(backend.zone is None for backend in self.backends):
+            return np.zeros(0)
+        by_level = (0.0, *self.distances)
+        near = [frontend.zone for frontend in self.frontends]
+        far = [backend.zone for backend in self.backends]
+        edges = zip(self.graph.source.tolist(), self.graph.sink.tolist(), strict=True)
+        found = np.array([by_level[level_of(near[f], far[b])] for f, b in edges])
+        return found if found.any() else np.zeros(0)
 
     @cached_property
     def capacities(self) -> FloatArray:
@@ -268,7 +290,15 @@ def _opened(backend: Backend) -> tuple[Backend, ...]:
     held = backend.cache_tokens
     each = None if held is None else held // len(members)
     return tuple(
-        Backend(f"{backend.name}/{i}", curve, None, each, backend.memory, backend.resident)
+        Backend(
+            f"{backend.name}/{i}",
+            curve,
+            None,
+            each,
+            backend.memory,
+            backend.resident,
+            backend.zone,
+        )
         for i, curve in enumerate(members, start=1)
     )
 

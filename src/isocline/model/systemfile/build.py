@@ -106,7 +106,19 @@ def assemble(document: Document, file: RoutingFile) -> RoutingSystem:
             patience=patience,
             block_size=caches.block_size if caches else BLOCK_SIZE,
             models=models,
+            distances=_distances(file),
         )
+
+
+def _distances(file: RoutingFile) -> tuple[float, float] | None:
+    """Distances of another zone and region, s; None where a router measures the ways.
+
+    Those in the file are then the price of money alone.
+    """
+    given = file.serve and file.serve.distance
+    if not given:
+        return 0.0, 0.0
+    return None if given.measured else (given.zone, given.to_region)
 
 
 def _neighbours(
@@ -142,7 +154,15 @@ def _backend(document: Document, b: int, entry: BackendEntry, cached: int | None
         cached = entry.prefix_cache.tokens
     with document.blaming("backends", b, "curve"):
         curve = entry.curve.make() if entry.curve else UNKNOWN_CURVE
-        return Backend(entry.name, curve, entry.url, cached, entry.memory, tuple(entry.resident))
+        return Backend(
+            entry.name,
+            curve,
+            entry.url,
+            cached,
+            entry.memory,
+            tuple(entry.resident),
+            entry.zone,
+        )
 
 
 def _model(document: Document, m: int, entry: ModelEntry) -> Model:
@@ -154,5 +174,10 @@ def _frontend(document: Document, f: int, entry: FrontendEntry) -> Frontend:
     with document.blaming("frontends", f, "arrivals"):
         arrivals = entry.make(document.path.parent) or UNKNOWN_ARRIVALS
         return Frontend(
-            entry.name, arrivals, entry.match.model, entry.prefix, tuple(entry.models.items())
+            entry.name,
+            arrivals,
+            entry.match.model,
+            entry.prefix,
+            tuple(entry.models.items()),
+            entry.zone,
         )

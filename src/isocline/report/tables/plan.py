@@ -48,7 +48,28 @@ def plan_report(plan: Plan) -> RenderableType:
         _certificate("Certificate", plan.certificate, "slope gap"),
     ]
     lines = (line for part in parts if part is not None for line in (part, Text()))
-    return Group(*lines, *prefix_lines(plan), *model_lines(plan))
+    return Group(*lines, *zone_lines(plan), *prefix_lines(plan), *model_lines(plan))
+
+
+def zone_lines(plan: Plan) -> list[RenderableType]:
+    """The best split with the distances of zones; empty without them."""
+    found = plan.zones
+    if found is None:
+        return []
+    above = max(found.gap, 0.0)
+    bound = "the fewest" if above <= 1e-6 else f"at most {above:.2g} of them above the fewest"
+    return [
+        Text.assemble(
+            ("With the distances of zones", "bold"),
+            f"  {number(found.total_jobs)} jobs in the system, {bound}, "
+            f"{number(found.on_their_way)} of them on their way\n"
+            f"Mean latency {duration(found.mean_latency, 4)}, ways included; "
+            f"{percent(found.crossing)} of the jobs leave their zone",
+        ),
+        Text(),
+        _splits("Split with the distances of zones", found.split),
+        Text(),
+    ]
 
 
 def prefix_lines(plan: Plan) -> list[RenderableType]:

@@ -92,6 +92,9 @@ def _routing_lines(before: Plan, after: Plan) -> Iterator[Line]:
     if before.prefix_caches and after.prefix_caches:
         cached = before.prefix_caches.mean_latency, after.prefix_caches.mean_latency
         yield _numbers("mean latency, prefixes cached", cached[0], cached[1], duration)
+    if before.zones and after.zones:
+        far = before.zones.mean_latency, after.zones.mean_latency
+        yield _numbers("mean latency, distances of zones included", far[0], far[1], duration)
     yield _numbers("arrivals, jobs/s", arrivals[0], arrivals[1])
     capacity = [
         rate * plan.capacity_scale for rate, plan in zip(arrivals, (before, after), strict=True)

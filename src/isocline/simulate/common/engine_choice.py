@@ -35,6 +35,7 @@ class Feature(Enum):
     LAYERS = "layers", "leave out --layers"
     CACHES = "prefix caches", "leave prefix_cache out of the system"
     MODELS = "models that backends load", "leave models, or each memory, out of the system"
+    ZONES = "distances of zones", "leave serve.distance out of the system"
     FCFS = "discipline fcfs", "give --discipline ps"
     LISTED = "arrivals listed in advance", "leave out what needs them"
 

@@ -175,7 +175,7 @@ def changing_fleet(
     changes = with_failures(system, changes, failures)
     found = periods(system, changes, horizon, concave=False)
     names = found[0].backends
-    caches = _caches(system, changes)
+    caches, zones = _caches(system, changes), _zones(system, changes)
     edges, frontends, first = [], [], 0
     for one in found:
         edges.append(np.column_stack((one.graph.source + first, one.graph.sink)))
@@ -185,7 +185,7 @@ def changing_fleet(
     whole = RoutingSystem(
         tuple(frontends),
         tuple(
-            Backend(name, curve, cache_tokens=caches.get(name))
+            Backend(name, curve, cache_tokens=caches.get(name), zone=zones.get(name))
             for name, curve in zip(names, found[0].curves, strict=True)
         ),
         graph,
@@ -194,6 +194,7 @@ def changing_fleet(
         name=system.name,
         patience=system.patience,
         block_size=system.block_size,
+        distances=system.distances,
     )
     return ChangingFleet(
         whole,
@@ -242,6 +243,26 @@ def _caches(
     return found
 
 
+def _zones(
+    system: RoutingSystem, changes: Sequence[tuple[float, RoutingSystem]]
+) -> dict[str, str | None]:
+    """Zone of each backend, by name; raises UsageError if a file changes it, or distances."""
+    found = {backend.name: backend.zone for backend in system.backends}
+    for time, other in changes:
+        if other.distances != system.distances:
+            raise UsageError(
+                f"change at {time:g} s: {other.name} has other distances of zones than "
+                f"{system.name}; give all files the same serve.distance"
+            )
+        for backend in other.backends:
+            if found.setdefault(backend.name, backend.zone) != backend.zone:
+                raise UsageError(
+                    f"change at {time:g} s: backend {backend.name!r} has another zone than "
+                    "before; give it the same one in all files"
+                )
+    return found
+
+
 def _same_law(one: Sizes, other: Sizes) -> bool:
     """Whether two distributions give the same sizes from the same randomness.
 
@@ -254,7 +275,7 @@ def _same_law(one: Sizes, other: Sizes) -> bool:
 def _frontend(frontend: Frontend, period: Period) -> Frontend:
     arrivals = WindowArrivals(frontend.arrivals, period.begin, period.end)
     name = f"{frontend.name} from {period.begin:g} s" if period.begin else frontend.name
-    return Frontend(name, arrivals)
+    return Frontend(name, arrivals, zone=frontend.zone)
 
 
 def _curve_changes(found: Sequence[Period]) -> tuple[CurveChange, ...]:

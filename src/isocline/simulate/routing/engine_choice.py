@@ -64,17 +64,19 @@ F = Feature
 _CONTINUOUS = frozenset({F.CONTINUOUS, F.FCFS})
 _TIMED = _CONTINUOUS | {F.LATENCIES}
 _LISTED = _TIMED | {F.LISTED, F.TRACE, F.LAWS, F.SLOWDOWNS}
+_ZONED = _LISTED | {F.ZONES}
 # Layers open the pools of one system, which those of a later one need not match.
 ENGINES: tuple[EngineKind[Engine], ...] = (
     EngineKind(ChainEngine, _CONTINUOUS | {F.LAYERS}),
     EngineKind(TrackEngine, _TIMED | {F.SLOWDOWNS, F.LAYERS}),
     EngineKind(ShareEngine, _LISTED | {F.LAYERS}),
-    EngineKind(ShareEngine, _LISTED | {F.CHANGES}),
+    EngineKind(ShareEngine, _ZONED | {F.CHANGES}),
     EngineKind(_holding, _LISTED | {F.HOLDING, F.LAYERS}),
+    EngineKind(_holding, _ZONED | {F.HOLDING}),
     EngineKind(_abandonment, _LISTED | {F.PATIENCE, F.LAYERS}),
-    EngineKind(_abandonment, _LISTED | {F.PATIENCE, F.CHANGES, F.FAILURES}),
-    EngineKind(_caching, _LISTED | {F.CACHES, F.PATIENCE, F.CHANGES, F.FAILURES}),
-    EngineKind(_residency, _LISTED | {F.MODELS}),
+    EngineKind(_abandonment, _ZONED | {F.PATIENCE, F.CHANGES, F.FAILURES}),
+    EngineKind(_caching, _ZONED | {F.CACHES, F.PATIENCE, F.CHANGES, F.FAILURES}),
+    EngineKind(_residency, _ZONED | {F.MODELS}),
     EngineKind(_learning, _TIMED | {F.LEARNING, F.SLOWDOWNS, F.LAYERS}),
     EngineKind(_slotted, frozenset({F.SLOTTED, F.LATENCIES, F.HOLDING, F.LISTED, F.LAYERS})),
     EngineKind(_delayed, _TIMED | {F.DELAY, F.LAYERS}),
@@ -106,6 +108,7 @@ def engine_for(run: RoutingRun) -> Engine:
                 F.SLOWDOWNS: bool(settings.slowdowns),
                 F.CACHES: prepared.caches is not None,
                 F.MODELS: prepared.eviction is not None,
+                F.ZONES: prepared.system.ways.size > 0,
                 F.FCFS: bool(np.any(prepared.places != ALL_AT_ONCE)),
                 F.LATENCIES: settings.percentiles or policy.needs_latency or settings.drain,
                 F.LISTED: settings.listed,

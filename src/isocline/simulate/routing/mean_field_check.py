@@ -83,6 +83,7 @@ def _is_plain(prepared: "Prepared") -> bool:
         and prepared.trace is None
         and prepared.caches is None
         and prepared.eviction is None
+        and not prepared.system.ways.size
     )
 
 

@@ -254,6 +254,7 @@ def _require_possible(
             Feature.LAWS: laws_of(scene.system),
             Feature.CACHES: _caches(scene),
             Feature.MODELS: scene.system.has_residency,
+            Feature.ZONES: scene.system.ways.size > 0,
             Feature.FCFS: model.discipline == "fcfs",
         }
     )

@@ -21,7 +21,7 @@ from isocline.simulate.common.latest import Latest
 from isocline.simulate.routing.cache_knowledge import CacheKnowledge
 from isocline.simulate.routing.delay import Delay
 from isocline.simulate.routing.kernels import candidates, lookahead
-from isocline.theory.routing.equilibrium import FluidOptimum, fluid_optimum
+from isocline.theory.routing.equilibrium import FluidOptimum, fluid_optimum, zoned_optimum
 
 if TYPE_CHECKING:
     from isocline.simulate.routing.kernels.prefix_caching import Prompts
@@ -60,7 +60,8 @@ class Prepared:
     def setting(self) -> Setting:
         """Setting that policies may know."""
         lag = self.delay.lag if self.delay else 0.0
-        return Setting(self.system.graph, self.curves, self.row, self.optimum.split, lag)
+        split, ways = self.optimum.split, self.system.ways
+        return Setting(self.system.graph, self.curves, self.row, split, lag, ways)
 
     @cached_property
     def prompts(self) -> "Prompts":
@@ -154,6 +155,7 @@ class Prepared:
             parameter_of(policy, self.setting),
             memory_of(policy, self.setting),
             option_of(policy),
+            distance=self.setting.distance,
         )
 
 
@@ -176,7 +178,7 @@ def prepare(
         UsageError: Discipline fcfs with a curve that is not a `servers` station, or a system that
             cannot be scaled.
     """
-    optimum = nearly_optimal(system) if ends else fluid_optimum(system)
+    optimum = nearly_optimal(system) if ends else zoned_optimum(system)
     if scale != 1.0:
         system, optimum = system.enlarged(scale), optimum.times(scale)
     return prepared_with(system, optimum, discipline)
@@ -213,7 +215,7 @@ def laws_of(system: RoutingSystem) -> str:
 def nearly_optimal(system: RoutingSystem) -> FluidOptimum:
     """The fluid optimum; of a load that cannot be served, in proportion, that of what can."""
     with suppress(InfeasibleError):
-        return fluid_optimum(system)
+        return zoned_optimum(system)
     most = NEARLY * capacity_scale(system.graph, system.rates, system.capacities).scale
     best = fluid_optimum(system, most * system.rates)
     return replace(best, split=best.split / most)

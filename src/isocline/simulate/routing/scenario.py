@@ -64,13 +64,21 @@ class Scenario:
         return ()
 
     @property
+    def _ways_in_words(self) -> tuple[str, ...]:
+        if not self.system.ways.size or self.system.distances is None:
+            return ()
+        zone, region = self.system.distances
+        return (f"another zone {zone:g} s away, another region {region:g} s",)
+
+    @property
     def source(self) -> str:
         """Describe the arrivals and the changes."""
         changes = self.fleet.in_words if self.fleet else ()
         patience = self.system.patience
         gives_up = (patience.in_words,) if patience else ()
         beyond = (f"beyond capacity {spans_in_words(self.overloads)}",) if self.overloads else ()
-        later = (*gives_up, *(one.in_words for one in self.slowdowns), *changes, *beyond)
+        far = self._ways_in_words
+        later = (*far, *gives_up, *(one.in_words for one in self.slowdowns), *changes, *beyond)
         if self.trace is not None:
             name, mix = f"trace {self.trace.name}", self.trace.mix
             if mix is not None and frontends_of(self.system, self.trace) is not None:

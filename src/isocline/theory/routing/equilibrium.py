@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from isocline.arguments import at_least, checked
 from isocline.compilation.interpretable import interpreted_if_small
-from isocline.errors import InfeasibleError, UsageError
+from isocline.errors import InfeasibleError, NumericalError, UsageError
 from isocline.flow import (
     CapacityScale,
     FlowStatus,
@@ -30,6 +30,7 @@ from isocline.flow import (
 from isocline.flow.curve_shapes import curve_parts
 from isocline.model.curves import ServersCurve
 from isocline.model.fleet import Backend, Frontend, RoutingSystem
+from isocline.theory.routing.active_frontends import with_arrivals
 from isocline.theory.routing.magnitudes import extremes_named
 from isocline.theory.routing.missing_edges import missing_edges
 from isocline.theory.routing.overload import overload
@@ -45,6 +46,7 @@ from isocline.theory.routing.plan_records import Plan as Plan  # noqa: PLC0414  
 from isocline.theory.routing.prefix_plan import prefix_plan
 from isocline.theory.routing.residency_plan import residency_plan
 from isocline.theory.routing.workloads import workloads
+from isocline.theory.routing.zone_plan import zone_flow, zone_plan
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
@@ -88,6 +90,27 @@ def fluid_optimum(system: RoutingSystem, rates: FloatArray | None = None) -> Flu
     return FluidOptimum(float(jobs.sum()), jobs, solved.flow)
 
 
+def zoned_optimum(system: RoutingSystem) -> FluidOptimum:
+    """The least number of jobs at backends and on their way that any policy can hold.
+
+    Where the ways of zones cannot be planned with, as of very many frontends, `fluid_optimum`,
+    which no policy goes below either.
+
+    Raises:
+        InfeasibleError, UsageError: As `fluid_optimum`.
+    """
+    active = with_arrivals(system)
+    if not active.ways.size:
+        return fluid_optimum(system)
+    try:
+        found = zone_flow(active)
+    except (UsageError, NumericalError):
+        return fluid_optimum(system)
+    split = np.zeros(system.graph.edges)
+    split[system.rates[system.graph.source] > 0.0] = found.flow
+    return FluidOptimum(found.least_jobs, found.workloads, split)
+
+
 @checked(edges_to_try=at_least(0))
 def plan(system: RoutingSystem, *, edges_to_try: int = 10) -> Plan:
     """The best possible steady state, its certificate, and what would improve it.
@@ -106,6 +129,7 @@ def plan(system: RoutingSystem, *, edges_to_try: int = 10) -> Plan:
         found,
         prefix_caches=prefix_plan(system, found.total_jobs),
         residency=residency_plan(system),
+        zones=zone_plan(system) if found.status == "optimal" else None,
     )
 
 

@@ -189,6 +189,40 @@ class PrefixPlan:
         }
 
 
+@final
+@dataclass(frozen=True)
+class ZonePlan:
+    """The best split where jobs are longer on their way to other zones.
+
+    Jobs are those at backends and on their way together. `least_jobs` is a lower bound for any
+    split.
+    """
+
+    total_jobs: float
+    least_jobs: float
+    on_their_way: float  # of the jobs, there and back
+    mean_latency: float  # s, the way included
+    crossing: float  # share of the jobs that leave their zone
+    split: tuple[SplitRate, ...]  # edges that carry something
+
+    @property
+    def gap(self) -> float:
+        """How far it may be above the least, relative."""
+        return (self.total_jobs - self.least_jobs) / self.total_jobs
+
+    def to_dict(self) -> dict[str, Any]:
+        """The key `zones` in the JSON of `isocline plan`, there with distances alone."""
+        return {
+            "total_jobs": self.total_jobs,
+            "least_jobs": self.least_jobs,
+            "gap": self.gap,
+            "on_their_way": self.on_their_way,
+            "mean_latency": self.mean_latency,
+            "crossing": self.crossing,
+            "split": mappings(self.split),
+        }
+
+
 class ModelCopy(NamedTuple):
     """A model in the memory of one backend."""
 
@@ -266,6 +300,7 @@ class Plan(Record):
     overload: Overload | None = None  # of a load that cannot be served
     prefix_caches: PrefixPlan | None = None  # where frontends have prefixes that are cached
     residency: ResidencyPlan | None = None  # where backends hold only some models
+    zones: ZonePlan | None = None  # where zones have distances, which all else leaves out
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of `isocline plan --json`."""
@@ -291,6 +326,7 @@ class Plan(Record):
             "overload": None if self.overload is None else self.overload.to_dict(),
             **({"prefix_caches": self.prefix_caches.to_dict()} if self.prefix_caches else {}),
             **({"residency": self.residency.to_dict()} if self.residency else {}),
+            **({"zones": self.zones.to_dict()} if self.zones else {}),
         }
 
     def to_frame(self) -> "pd.DataFrame":

@@ -9,7 +9,7 @@ that is better, copies are added one by one from none on. The best placement is 
 neither need be the best: the flow without any limit remains the bound.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from isocline.errors import UsageError
 from isocline.model.fleet import RoutingSystem
-from isocline.model.graph import CompatibilityGraph
+from isocline.theory.routing.active_frontends import with_arrivals
 from isocline.theory.routing.plan_records import PrefixCopy, PrefixPlan, SplitRate
 from isocline.theory.routing.work_flow import OverloadError, WorkFlow, work_flow
 
@@ -44,7 +44,7 @@ def prefix_plan(system: RoutingSystem, jobs_without: float | None) -> PrefixPlan
     if not system.has_caches or not any(frontend.prefix for frontend in system.frontends):
         return None
     try:
-        return _planned(_active(system), jobs_without)
+        return _planned(with_arrivals(system), jobs_without)
     except OverloadError:
         return None
 
@@ -79,14 +79,6 @@ def _planned(system: RoutingSystem, jobs_without: float | None) -> PrefixPlan:
         ),
         tuple(SplitRate(*names[e], rate) for e, rate in enumerate(flow.tolist()) if rate > 0.0),
     )
-
-
-def _active(system: RoutingSystem) -> RoutingSystem:
-    """The system without frontends at which nothing arrives."""
-    active = np.flatnonzero(system.rates > 0.0).tolist()
-    neighbours = [system.graph.neighbours(f) for f in active]
-    graph = CompatibilityGraph.from_neighbours(len(system.backends), neighbours)
-    return replace(system, frontends=tuple(system.frontends[f] for f in active), graph=graph)
 
 
 def _warm_work(system: RoutingSystem) -> tuple[FloatArray, FloatArray]:

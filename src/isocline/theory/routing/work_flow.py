@@ -17,6 +17,10 @@ Sweeps over sources, as of a flow without gains, converge ever more slowly the m
 tier. So all prices are found together, by a primal-dual interior-point method, in which a backend
 ties its edges by one number: F equations are left for each step.
 
+Where jobs by an edge have a way of t_fb s besides, they are among the jobs for as long, and the least
+is that of sum_b N_b + sum_fb t_fb y_fb: the cost of an edge is w_fb / l'_b(N_b) + t_fb, as in S. R.
+Balseiro, V. S. Mirrokni and B. Wydrowski (arXiv 2504.10693), and p_b that of (c_f - t_fb) / w_fb.
+
 Curves are in mean jobs/s, and so is work in mean jobs.
 """
 
@@ -56,7 +60,7 @@ class OverloadError(UsageError):
 class WorkFlow:
     """The optimum, and by how much it can be missed. B backends, F frontends, E edges."""
 
-    total_jobs: float
+    total_jobs: float  # those on their way included
     least_jobs: float  # no split has fewer
     workloads: FloatArray  # (B,) jobs
     inflow: FloatArray  # (B,) work/s, in mean jobs
@@ -71,15 +75,18 @@ class WorkFlow:
         return (self.total_jobs - self.least_jobs) / self.total_jobs
 
 
-def work_flow(system: RoutingSystem, work: FloatArray) -> WorkFlow:
+def work_flow(
+    system: RoutingSystem, work: FloatArray, ways: FloatArray | None = None
+) -> WorkFlow:
     """The optimum where a job by each edge has its own work.
 
     Args:
         system: The system; each frontend has a rate above 0.
         work: (E,) work of a job by each edge, in mean jobs, above 0.
+        ways: (E,) s that a job by each edge is on its way besides, from 0 on; None: none is.
 
     Raises:
-        UsageError: Rates or work are not finite numbers above 0.
+        UsageError: Rates or work are not finite numbers above 0, or ways not from 0 on.
         OverloadError: The work that has to come is more than the backends can do.
         NumericalError: The load is so close to the capacity that doubles do not tell it from 1.
 
@@ -90,10 +97,13 @@ def work_flow(system: RoutingSystem, work: FloatArray) -> WorkFlow:
     work = np.asarray(work, np.float64)
     if work.shape != (graph.edges,) or not (np.isfinite(work) & (work > 0)).all():
         raise UsageError(f"work: give {graph.edges} finite numbers above 0, one for each edge")
+    ways = np.zeros(graph.edges) if ways is None else np.asarray(ways, np.float64)
+    if ways.shape != (graph.edges,) or not (np.isfinite(ways) & (ways >= 0)).all():
+        raise UsageError(f"ways: give {graph.edges} finite numbers from 0 on, one for each edge")
     if not (rates > 0).all():
         raise UsageError("work flow: each frontend needs a rate above 0")
     prices = Prices.of_curves(system.curves)
-    problem = _Problem(system, prices, work)
+    problem = _Problem(system, prices, work, ways)
     first = problem.first_point()
     room = 1.0 - float((problem.by_backend(work * first) / prices.capacity).max())
     most, least, flow, costs = math.inf, -math.inf, first, np.zeros(graph.sources)
@@ -163,11 +173,12 @@ def best_copies(
 @final
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """Point by point: y (E,) jobs/s, c (F,) levels, s (E,) slacks w p - c, above 0."""
+    """Point by point: y (E,) jobs/s, c (F,) levels, s (E,) slacks w p + t - c, above 0."""
 
     system: RoutingSystem
     prices: Prices
     work: FloatArray  # (E,)
+    ways: FloatArray  # (E,)
 
     def by_backend(self, values: FloatArray) -> FloatArray:
         """(B,) sums over edges."""
@@ -225,7 +236,7 @@ class _Problem:
     def bound(self, c: FloatArray) -> float:
         """Jobs that no split goes below, by the costs (F,) of jobs at frontends, s, above 0."""
         graph = self.system.graph
-        offered = c[graph.source] / self.work
+        offered = (c[graph.source] - self.ways) / self.work
         price = self.prices.empty**-2.0  # of an empty backend: below it takes none
         np.maximum.at(price, graph.sink, offered)
         received = inflows(self.prices, price**-0.5)
@@ -239,7 +250,8 @@ class _Problem:
         price, _ = self.priced(received)
         if not (received < self.prices.capacity).all() or not np.isfinite(price).all():
             return math.inf
-        return float(workloads(self.system.curves, received, price).sum())
+        present = float(workloads(self.system.curves, received, price).sum())
+        return present + float(self.ways @ y)
 
     def solved(self, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         """(E,) the optimal flow, and (F,) costs that prove it, by Newton's method.
@@ -257,7 +269,7 @@ class _Problem:
         )
         source, sink = graph.source, graph.sink
         price, _ = self.priced(self.by_backend(work * y))
-        cost = work * price[sink]
+        cost = work * price[sink] + self.ways
         # Slacks of the size of costs, so that no edge is near a wall.
         c = np.minimum.reduceat(cost, graph.first[:-1]) * 0.5
         s = cost - c[source]
@@ -268,7 +280,7 @@ class _Problem:
             price, give_way = self.priced(received)
             if not np.isfinite(price).all():
                 break
-            cost = work * price[sink]
+            cost = work * price[sink] + self.ways
             unsent = rates - self.by_frontend(y)
             sent = y * (rates / self.by_frontend(y))[source]
             jobs, bound = self.jobs(sent), self.bound(c) if (c > 0.0).all() else -math.inf

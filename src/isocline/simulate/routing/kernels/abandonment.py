@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from isocline.compilation.compiled import kernel
 from isocline.policies.routing.contract import View
+from isocline.policies.routing.picks import distance
 from isocline.simulate.common.kernels.counters import (
     ABANDONED,
     AGAIN,
@@ -176,8 +177,9 @@ def share_with_abandonment(
             if prompts is not None and caches is not None and job < prompts.prompt.size:
                 answered(prompts, caches, job, arriving.frontend[job])
                 release(view, caches, job)
-            if record_sojourn(count, gauge, histogram, born) and observing:
-                observe(fates.edge[job], then - born, then, view)
+            way = distance(view, fates.edge[job])
+            if record_sojourn(count, gauge, histogram, born, way) and observing:
+                observe(fates.edge[job], then - born + way, then, view)
         elif resending or arrival <= expiry:
             job = fates.again[count[AGAIN]] if resending else upcoming
             status = send(

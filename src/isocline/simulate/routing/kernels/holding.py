@@ -16,6 +16,7 @@ from numba import uint32
 from isocline.compilation.compiled import kernel
 from isocline.model.graph import CompatibilityGraph
 from isocline.policies.routing.contract import HOLD, View
+from isocline.policies.routing.picks import distance
 from isocline.simulate.common.kernels.counters import (
     ARENA_FULL,
     ARRIVALS,
@@ -149,8 +150,9 @@ def share_held(
             reschedule(view, system, jobs, clocks, race, backend)
             count[JOBS] -= 1
             count[COMPLETIONS] += 1
-            if record_sojourn(count, gauge, histogram, born) and observing:
-                observe(edge, now - born, now, view)
+            way = distance(view, edge)
+            if record_sojourn(count, gauge, histogram, born, way) and observing:
+                observe(edge, now - born + way, now, view)
             if held.total[0] > 0:
                 seen.freed[0] = backend
             continue

@@ -17,6 +17,7 @@ from numba import uint32
 
 from isocline.compilation.compiled import inlinable, inlined, kernel
 from isocline.policies.routing.contract import View
+from isocline.policies.routing.picks import distance
 from isocline.simulate.common.kernels.counters import (
     ARENA_FULL,
     ARRIVALS,
@@ -271,11 +272,14 @@ def _share_until(
             total -= 1
             completions += 1
             if born >= 0.0:
-                record(histogram, now - born)
-                sojourn += now - born
+                way = distance(view, edge)
+                latency = now - born + way
+                record(histogram, latency)
+                job_seconds += way
+                sojourn += latency
                 timed += 1
                 if observing:
-                    observe(edge, now - born, now, view)
+                    observe(edge, latency, now, view)
         else:
             source = uint32(arriving.frontend[upcoming])
             low, high = first[source], first[uint32(source + 1)]

@@ -277,7 +277,7 @@ def depart(
                 born, edge = jobs.born[at], jobs.edge[at]
                 move(jobs, start + n - i - 1, at)
                 move(jobs, start + n + new - i - 1, start + n - i - 1)
-                if record_sojourn(count, gauge, histogram, born) and observing:
+                if record_sojourn(count, gauge, histogram, born, 0.0) and observing:
                     observe(edge, gauge[CLOCK] - born, gauge[CLOCK], view)
         slotted.arrived[backend] = 0
         view.workload[backend] = n + new - leaving
