@@ -41,7 +41,8 @@ def pushed(
 def test_excess_follows_the_flow(seed: int, amount: float) -> None:
     """Whatever edges are thick: flows stay 0 or more, what moves on edges moves between nodes."""
     rng = np.random.default_rng(seed)
-    graph = random_graph(rng, *rng.integers(1, 30, 2).tolist(), float(rng.uniform(0.05, 1.0)))
+    sources, sinks = rng.integers(1, 30, 2).tolist()
+    graph = random_graph(rng, sources, sinks, float(rng.uniform(0.05, 1.0)))
     flow = rng.uniform(0.0, 1.0, graph.edges) * rng.integers(0, 2, graph.edges)
     supply, capacity = rng.uniform(0.0, 3.0, graph.sources), rng.uniform(0.0, 3.0, graph.sinks)
     before = excesses(graph, supply, capacity, flow)

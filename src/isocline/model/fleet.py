@@ -205,7 +205,8 @@ class RoutingSystem:
     @cached_property
     def ways(self) -> FloatArray:
         """(E,) s that a job takes longer by each edge; (0,) if none does, or it is not known."""
-        if not self.distances or not any(self.distances) or all(backend.zone is None for backend in self.backends):
+        zoned = any(backend.zone is not None for backend in self.backends)
+        if self.distances is None or not any(self.distances) or not zoned:
             return np.zeros(0)
         by_level = (0.0, *self.distances)
         near = [frontend.zone for frontend in self.frontends]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from isocline.gateway.metrics.snapshot import LiveBackend
@@ -96,6 +97,9 @@ def test_measured_distances_keep_requests_near_until_the_price_is_higher(tmp_pat
             def in_flight() -> tuple[int, int]:
                 return live("eu").in_flight, live("us").in_flight
 
+            def all_in_flight(wanted: int) -> bool:
+                return sum(in_flight()) == wanted
+
             asking = request({"model": "m", "prompt": "hi"})
             asking = asking.replace(b"HTTP/1.1\r\n", b"HTTP/1.1\r\nHost: x\r\n")
             await until(distance)
@@ -106,7 +110,7 @@ def test_measured_distances_keep_requests_near_until_the_price_is_higher(tmp_pat
                 stack.callback(client.close)
                 client.writer.write(asking)
                 sent += 1
-                await until(lambda wanted=sent: sum(in_flight()) == wanted)
+                await until(partial(all_in_flight, sent))
                 seen.append(distance())
             stayed = in_flight()[0]
             # The way there and back is the least, to which a busy machine adds.

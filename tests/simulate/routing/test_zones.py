@@ -17,6 +17,7 @@ from isocline.simulate.routing.delay import Delay
 from isocline.simulate.routing.failure import Failure
 from isocline.theory.routing.equilibrium import zoned_optimum
 from tests.builders import fleet
+from tests.simulate.routing.naive_caching import Request
 from tests.simulate.routing.test_caching import SIZE, trace_of, world
 from tests.theory.routing.test_zone_plan import zoned
 
@@ -120,7 +121,7 @@ def test_policies_that_hold_jobs_count_and_take_the_way() -> None:
 
 def test_prefix_caches_and_zones_go_together() -> None:
     system = world([6, 6, 6])
-    requests = [(0.1 * i, i % 2, 3 * SIZE, 2, (i % 5, i % 7, i % 3)) for i in range(200)]
+    requests = [Request(0.1 * i, i % 2, 3 * SIZE, 2, [i % 5, i % 7, i % 3]) for i in range(200)]
     trace = trace_of(requests)
     near = simulate(system, ["jsq"], trace=trace, replications=2)
     far = simulate(zoned(system, "aa", "bbb", (WAY, WAY)), ["jsq"], trace=trace, replications=2)

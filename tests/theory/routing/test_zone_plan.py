@@ -49,7 +49,7 @@ def test_with_ways_each_frontend_sees_one_cost_where_it_sends_and_none_lower(
     found = work_flow(system, np.ones(graph.edges), ways)
     assert -1e-12 <= found.gap < 1e-8
     assert found.conservation < 1e-12
-    received = np.bincount(graph.sink, found.flow, graph.sinks)
+    received = np.bincount(graph.sink, found.flow, graph.sinks).astype(np.float64)
     total = jobs_of(CURVES, received) + float(ways @ found.flow)
     assert found.total_jobs == pytest.approx(total, rel=1e-6)
     cost = found.price[graph.sink] + ways
@@ -60,7 +60,7 @@ def test_with_ways_each_frontend_sees_one_cost_where_it_sends_and_none_lower(
         other = found.flow * rng.uniform(0.5, 1.5, graph.edges)
         sums = np.add.reduceat(other, graph.first[:-1])
         other *= (system.rates / sums)[graph.source]
-        more = np.bincount(graph.sink, other, graph.sinks)
+        more = np.bincount(graph.sink, other, graph.sinks).astype(np.float64)
         if (more < system.capacities).all():
             assert jobs_of(CURVES, more) + float(ways @ other) >= found.least_jobs * (1 - 1e-9)
 

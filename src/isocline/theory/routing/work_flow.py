@@ -17,9 +17,10 @@ Sweeps over sources, as of a flow without gains, converge ever more slowly the m
 tier. So all prices are found together, by a primal-dual interior-point method, in which a backend
 ties its edges by one number: F equations are left for each step.
 
-Where jobs by an edge have a way of t_fb s besides, they are among the jobs for as long, and the least
-is that of sum_b N_b + sum_fb t_fb y_fb: the cost of an edge is w_fb / l'_b(N_b) + t_fb, as in S. R.
-Balseiro, V. S. Mirrokni and B. Wydrowski (arXiv 2504.10693), and p_b that of (c_f - t_fb) / w_fb.
+Where jobs by an edge have a way of t_fb s besides, they are among the jobs for as long, and the
+least is that of sum_b N_b + sum_fb t_fb y_fb: the cost of an edge is w_fb / l'_b(N_b) + t_fb, as in
+S. R. Balseiro, V. S. Mirrokni and B. Wydrowski (arXiv 2504.10693), and p_b that of
+(c_f - t_fb) / w_fb.
 
 Curves are in mean jobs/s, and so is work in mean jobs.
 """
@@ -75,9 +76,7 @@ class WorkFlow:
         return (self.total_jobs - self.least_jobs) / self.total_jobs
 
 
-def work_flow(
-    system: RoutingSystem, work: FloatArray, ways: FloatArray | None = None
-) -> WorkFlow:
+def work_flow(system: RoutingSystem, work: FloatArray, ways: FloatArray | None = None) -> WorkFlow:
     """The optimum where a job by each edge has its own work.
 
     Args:
