@@ -121,3 +121,51 @@ def test_a_file_with_patience_is_planned_for_jobs_that_stay_and_says_so(
     without = CliRunner().invoke(main, [verb, str(file)], prog_name="isocline")
     assert "patience" not in without.stderr
     assert without.stdout == said.stdout
+
+
+ZONED = """kind: routing
+backends:
+  - {name: near, zone: eu/a, curve: {type: hyperbolic, peak: 40.0, half: 12.0}}
+  - {name: far, zone: us/a, curve: {type: hyperbolic, peak: 40.0, half: 12.0}}
+frontends: [{name: all, zone: eu/a, rate: 30.0, backends: ["*"]}]
+serve: {distance: {zone: 0.1, region: 0.4}}
+"""
+_RUN = ["--horizon", "20", "--warmup", "1", "--replications", "2", "--policy", "gmsr"]
+
+
+def test_a_plan_with_zones_has_the_split_with_their_distances(tmp_path: Path) -> None:
+    file = tmp_path / "zoned.yaml"
+    file.write_text(ZONED)
+    shown = CliRunner().invoke(main, ["plan", str(file)], prog_name="isocline")
+    assert shown.exit_code == 0
+    assert "With the distances of zones" in shown.stdout
+    assert "of the jobs leave their zone" in shown.stdout
+    assert shown.stderr == ""
+    said = json.loads(CliRunner().invoke(main, ["plan", str(file), "--json"]).stdout)
+    assert said["zones"]["total_jobs"] > said["total_jobs"]
+    assert 0.0 < said["zones"]["crossing"] < 0.5
+    simulated = CliRunner().invoke(main, ["simulate", str(file), "--json", *_RUN])
+    found = json.loads(simulated.stdout)
+    assert found["lower_bound"] == pytest.approx(said["zones"]["total_jobs"], rel=1e-6)
+    other = CliRunner().invoke(main, ["plan", str(file), "--rate", "all=20"], prog_name="isocline")
+    assert "mean latency, distances of zones included" in other.stdout
+
+
+@pytest.mark.parametrize("verb", ["plan", "fluid", "simulate"])
+def test_ways_that_only_a_router_knows_are_left_out_and_it_says_so(
+    tmp_path: Path, verb: str
+) -> None:
+    file = tmp_path / "measured.yaml"
+    file.write_text(ZONED.replace("{zone: 0.1, region: 0.4}", "measured"))
+    options = _RUN if verb == "simulate" else []
+    said = CliRunner().invoke(main, [verb, str(file), *options], prog_name="isocline")
+    assert said.exit_code == 0
+    assert said.stderr.count("note: serve.distance is measured by a running router") == 1
+    assert "With the distances of zones" not in said.stdout
+
+
+def test_a_fluid_says_that_it_leaves_given_ways_out(tmp_path: Path) -> None:
+    file = tmp_path / "zoned.yaml"
+    file.write_text(ZONED)
+    said = CliRunner().invoke(main, ["fluid", str(file)], prog_name="isocline")
+    assert "note: distances of zones are not taken into account" in said.stderr

@@ -79,8 +79,17 @@ def note_patience(system: "RoutingSystem") -> None:
         )
 
 
-def note_ways(system: "RoutingSystem") -> None:
-    """Note on stderr that a result leaves out ways, as only a router measures them."""
+def note_ways(system: "RoutingSystem", *, counted: bool = True) -> None:
+    """Note on stderr that a result leaves out ways, as only a router measures them.
+
+    Where a verb counts no ways at all, not `counted`, it says so of given ones.
+    """
+    if not counted and system.ways.size:
+        click.echo(
+            "note: distances of zones are not taken into account: here all backends are as near; "
+            "`isocline plan` and `isocline simulate` count them",
+            err=True,
+        )
     if system.distances is None:
         click.echo(
             "note: serve.distance is measured by a running router; here all backends are as near. "

@@ -64,6 +64,7 @@ def command(
     """  # noqa: D301 - click's mark for "do not rewrap" is the backspace itself
     system = _output.load_with_notes(file)
     _output.note_patience(system)
+    _output.note_ways(system, counted=False)
     later = _changes.changes(changes, file, system)
     from isocline.theory.routing.inclusion import fluid
 
