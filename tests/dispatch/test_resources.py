@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -151,20 +152,27 @@ def test_slots_are_processes_that_read_what_their_node_holds(tmp_path: Path) -> 
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / f"{name}.txt").write_text(name)
-    log = tmp_path / "log"
 
-    def alone(data: bytes) -> tuple[bytes, int]:
-        (log.parent / f"in-{data.decode()}").mkdir()  # raises if another one is under way there
+    def timed(data: bytes) -> tuple[bytes, float, float]:
+        began = time.monotonic()
         time.sleep(0.02)
-        (log.parent / f"in-{data.decode()}").rmdir()
-        return data, os.getpid()
+        return data, began, time.monotonic()
 
     nodes = {name: tmp_path / name for name in ("a", "b")}
+    at: dict[str, list[tuple[float, float]]] = {"a": [], "b": []}
     with Scheduler(nodes=nodes, slots=2, resources={"token": 1}) as live:
         pids = {live.submit(os.getpid).result() for _ in range(40)}
         assert len(pids) >= 2
-        found = list(live.map(alone, ["a.txt", "b.txt"] * 10, resources={"token": 1}))
-        assert [data for data, _ in found] == [b"a", b"b"] * 10
+        files = ["a.txt", "b.txt"] * 10
+        futures = [live.submit(timed, file, resources={"token": 1}) for file in files]
+        for file, future in zip(files, futures, strict=True):
+            data, began, ended = future.result()
+            assert data == file[:1].encode()
+            assert future.node
+            at[future.node.partition("/")[0]].append((began, ended))
+    for times in at.values():  # a node has one token, whoever's data it reads
+        times.sort()
+        assert all(before[1] <= after[0] for before, after in pairwise(times))
     with Scheduler(nodes=2, slots=2, locations=lambda _: ["n1"], loader=str) as live:
         assert list(live.map(str, ["x"] * 8)) == ["x"] * 8
         future = live.submit(str, "y")

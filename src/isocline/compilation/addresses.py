@@ -59,6 +59,7 @@ class AddressType(types.Callable):  # type: ignore[misc]
         return AddressType
 
 
+@final
 @register_model(AddressType)
 class _AddressModel(models.StructModel):  # type: ignore[misc]
     """Two addresses: of the code, and of the record that it gets."""
