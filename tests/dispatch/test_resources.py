@@ -165,11 +165,11 @@ def test_slots_are_processes_that_read_what_their_node_holds(tmp_path: Path) -> 
         assert len(pids) >= 2
         files = ["a.txt", "b.txt"] * 10
         futures = [live.submit(timed, file, resources={"token": 1}) for file in files]
-        for file, future in zip(files, futures, strict=True):
-            data, began, ended = future.result()
+        for file, one in zip(files, futures, strict=True):
+            data, began, ended = one.result()
             assert data == file[:1].encode()
-            assert future.node
-            at[future.node.partition("/")[0]].append((began, ended))
+            assert one.node
+            at[one.node.partition("/")[0]].append((began, ended))
     for times in at.values():  # a node has one token, whoever's data it reads
         times.sort()
         assert all(before[1] <= after[0] for before, after in pairwise(times))
